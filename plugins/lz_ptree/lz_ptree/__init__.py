@@ -1,0 +1,3 @@
+"""Tree search for lzcore in NumPy: the readable reference."""
+
+__version__ = "0.1.0"
