@@ -3,6 +3,9 @@
 A config is read by attribute (`cfg.model.num_channels`), by item (`cfg["model"]`) and by `get`;
 it unpacks like a mapping (`Model(**cfg.model)`). `Settings.of` turns any mapping into one and
 reports every mistake at once, each with its path and the nearest known name.
+
+A check is an attrs validator and looks at one value; what holds between settings is said in
+`Settings.conflicts`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +13,10 @@ from typing import Any, ClassVar, Self
 
 import attrs
 from attrs import validators as v
+
+from lzcore.base.errors import ConfigError
+from lzcore.base.structure import structure
+from lzcore.base.toml import show
 
 
 def setting(
@@ -20,6 +27,7 @@ def setting(
     check: Any = None,
     extension: bool = False,
     noop: bool = False,
+    spaces: bool = False,
 ) -> Any:
     """Declare one setting.
 
@@ -30,19 +38,49 @@ def setting(
         check: an attrs validator, or a list of them, beyond the type.
         extension: not part of the documented interface.
         noop: accepted for compatibility and read by nothing.
+        spaces: a fact of the environment; in a run, another value is refused.
     """
-    return attrs.field(
-        default=default,
-        validator=check,
-        metadata={"help": help, "unit": unit, "extension": extension, "noop": noop},
-    )
+    facts = {"help": help, "unit": unit, "extension": extension, "noop": noop, "spaces": spaces}
+    return attrs.field(default=default, validator=check, metadata=facts)
+
+
+class Only:
+    """A check that refuses every value but the default, and says why."""
+
+    def __init__(self, reason: str, *, refused: tuple[Any, ...] = ()) -> None:
+        """Prepare the check.
+
+        Args:
+            reason: follows the value in the message, such as "not in this version of lz-muzero".
+            refused: the values it is about; none: all but the default.
+        """
+        self.reason = reason
+        self.refused = refused
+        self.words = [] if refused else [f"the default only ({reason})"]
+
+    def __call__(self, _: Any, field: "attrs.Attribute[Any]", value: Any) -> None:
+        """Raise ConfigError if the value is refused."""
+        if value in self.refused if self.refused else value != field.default:
+            raise ConfigError(
+                f"{field.name} = {show(value)}: {self.reason}; leave it at {show(field.default)}."
+            )
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
     """Base of every settings class: access by attribute, item and get; strict from mappings."""
 
+    # other name -> documented name, or a function of the value that returns documented settings
     aliases: ClassVar[Mapping[str, str | Callable[[Any], dict[str, Any]]]] = {}
+
+    def conflicts(self) -> Iterator[str]:
+        """Yield a line for each group of settings that do not go together."""
+        yield from ()
+
+    def __attrs_post_init__(self) -> None:
+        lines = list(self.conflicts())
+        if lines:
+            raise ConfigError("\n".join(lines))
 
     @classmethod
     def of(cls, given: "Settings | Mapping[str, Any]") -> Self:
@@ -51,8 +89,6 @@ class Settings:
         Raises:
             ConfigError: with one line for each unknown key, wrong type or value out of range.
         """
-        from lzcore.base.structure import structure  # cattrs is only needed here
-
         return given if isinstance(given, cls) else structure(cls, given)
 
     def to_dict(self, *, documented: bool = False) -> dict[str, Any]:
@@ -122,6 +158,7 @@ class LoopSettings:
     collector_env_num: int = 8
     evaluator_env_num: int = 3
     n_episode: int = 8
+    game_segment_length: int = 200
     update_per_collect: int | None = None
     replay_ratio: float = 0.25
     eval_freq: int = 2000

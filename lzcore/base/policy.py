@@ -19,6 +19,7 @@ import torch
 
 from lzcore.base.config import LoopSettings, PolicySettings
 from lzcore.base.env import Observed, Spaces
+from lzcore.base.errors import ConfigError
 from lzcore.base.replay import Column, ReplaySettings, Segment, Windows
 
 Array = npt.NDArray[Any]
@@ -99,7 +100,7 @@ class Policy(ABC):
         Raises:
             RuntimeError: model is not an nn.Module.
             ValueError: enable_field has a name that is not a mode.
-            ConfigError: a setting is unknown or out of range.
+            ConfigError: a setting is unknown or out of range, or the device cannot be used.
         """
         self._cfg: Any = self.config_class.of(cfg)
         fields = set(self.total_field if enable_field is None else enable_field)
@@ -120,7 +121,16 @@ class Policy(ABC):
         wanted = self._cfg.device
         if wanted == "auto":
             wanted = "cuda" if self._cfg.cuda and torch.cuda.is_available() else "cpu"
-        return torch.device(wanted)
+        try:
+            device = torch.device(wanted)
+            torch.zeros(1, device=device).item()  # some devices fail only when they are used
+        except (RuntimeError, AssertionError, NotImplementedError) as err:
+            why = " ".join(str(err).split()).partition(". ")[0][:200]
+            raise ConfigError(
+                f'device = "{wanted}": torch cannot compute on it here ({why}). '
+                "Choose another one, such as cpu, or auto for what there is."
+            ) from err
+        return device
 
     def _create_model(self, cfg: PolicySettings, model: torch.nn.Module | None) -> torch.nn.Module:
         if model is None:
@@ -329,6 +339,10 @@ class Policy(ABC):
     def loop_settings(self) -> LoopSettings:
         """Return the settings that the training loop itself reads."""
         return LoopSettings.of(self._cfg)
+
+    def facts(self) -> dict[str, str]:
+        """Return what people should know is in force and no setting says, such as the tree."""
+        return {}
 
     def begin_iteration(self, iteration: int) -> None:
         """Restart the random streams of collection for iteration `iteration`."""

@@ -9,6 +9,7 @@ Shape letters: L rows of a segment, B sampled positions, K unroll steps, n td_st
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import attrs
@@ -31,6 +32,7 @@ class Column:
     dtype: np.dtype[Any] = attrs.field(converter=np.dtype)
     pad: float = 0.0  # what stands there when nothing was written (closing rows)
     changing: bool = False  # rewritten by reanalysis, so saved anew with every checkpoint
+    jpeg: bool = False  # kept as JPEG, with a small loss: uint8 (C, H, W) of 1 or 3 channels
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -82,10 +84,15 @@ class Windows(Protocol):
         compare with `steps_left` to mask them.
         """
 
-    def write(self, start: int, columns: Mapping[str, Array]) -> None:
-        """Overwrite changing columns of rows t+start on, (B, M, *shape): reanalysis.
+    def write(self, start: int, columns: Mapping[str, Array], rows: Array | None = None) -> None:
+        """Overwrite changing columns of rows t+start on: reanalysis.
 
         Rows beyond the end of the episode and rows forgotten since are passed over.
+
+        Args:
+            start: offset of the first row.
+            columns: name -> (R, M, *shape) values.
+            rows: (R,) which samples; None: all B.
         """
 
     def frames(self, start: int, stop: int) -> Array:
@@ -99,8 +106,13 @@ class Windows(Protocol):
 class Buffer(Protocol):
     """Keeps episodes, forgets the oldest, and draws positions to learn from."""
 
-    num_transitions: int
-    num_episodes: int
+    @property
+    def num_transitions(self) -> int:
+        """How many transitions are stored."""
+
+    @property
+    def num_episodes(self) -> int:
+        """How many episodes have stored rows, running ones included."""
 
     def push(self, segments: Sequence[Segment]) -> None:
         """Add segments; those of one episode arrive in order."""
@@ -112,10 +124,23 @@ class Buffer(Protocol):
         """Set (B,) priorities of sampled rows; rows forgotten since then are passed over."""
 
     def remove_oldest_data_to_fit(self) -> None:
-        """Forget whole episodes, oldest first, until capacity and bytes are kept."""
+        """Forget segments, oldest first, until capacity and bytes are kept."""
 
     def can_sample(self, batch_size: int) -> bool:
         """Whether at least `batch_size` positions are eligible."""
+
+    def attach(self, directory: Path) -> None:
+        """Write the fixed columns of every push from now on to files of `directory`.
+
+        Called before the first push, and on resume before `load_state_dict`. A buffer that is
+        not attached keeps all rows in its state.
+        """
+
+    def manifest(self) -> list[dict[str, Any]]:
+        """Return the files that hold stored rows, each {"name": ...}; `state_dict` names them.
+
+        All other replay files may be deleted (`lzcore.replay.files.prune`).
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """Counters, generator, priorities and changing columns; the fixed rows are in files."""

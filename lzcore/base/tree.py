@@ -8,6 +8,7 @@ Shape letters: B roots searched together, E edges of a node (the actions), S sim
 Node 0 is the root and simulation i (from 0) owns node i + 1, in every tree of the batch.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -33,7 +34,7 @@ class TreeSpec:
     discount: float = attrs.field(default=1.0, validator=[v.ge(0.0), v.le(1.0)])  # unsigned
     max_depth: int | None = attrs.field(default=None, validator=v.optional(v.ge(1)))  # edges
     pb_c_base: float = attrs.field(default=19652.0, validator=v.gt(0.0))
-    pb_c_init: float = 1.25
+    pb_c_init: float = attrs.field(default=1.25, validator=v.ge(0.0))
     q_transform: QTransform = attrs.field(
         default="parent_and_siblings",
         validator=v.in_(("parent_and_siblings", "min_max", "tree_min_max", "none")),
@@ -51,8 +52,10 @@ class TreeSpec:
 
     def __attrs_post_init__(self) -> None:
         lo, hi = self.q_bounds
-        if not lo < hi:
-            raise ConfigError(f"q_bounds is ({lo}, {hi}); the lower bound must come first.")
+        if not -math.inf < lo < hi < math.inf:
+            raise ConfigError(
+                f"q_bounds is ({lo}, {hi}); expected two numbers, the lower one first."
+            )
 
 
 class Evaluation(NamedTuple):
