@@ -1,0 +1,40 @@
+"""What is installed and how to reach it: hooks, specs, discovery and look-up."""
+
+from lzcore.registry.discovery import Plugin
+from lzcore.registry.hints import installable
+from lzcore.registry.hookspecs import API, hookimpl
+from lzcore.registry.lookup import Component, Registry, get_registry
+from lzcore.registry.relay import Relay
+from lzcore.registry.specs import (
+    KINDS,
+    BufferSpec,
+    EnvSpec,
+    ModelSpec,
+    OpponentSpec,
+    PolicySpec,
+    RunnerSpec,
+    SearchTreeSpec,
+    Spec,
+    load,
+)
+
+__all__ = [
+    "API",
+    "KINDS",
+    "BufferSpec",
+    "Component",
+    "EnvSpec",
+    "ModelSpec",
+    "OpponentSpec",
+    "Plugin",
+    "PolicySpec",
+    "Registry",
+    "Relay",
+    "RunnerSpec",
+    "SearchTreeSpec",
+    "Spec",
+    "get_registry",
+    "hookimpl",
+    "installable",
+    "load",
+]

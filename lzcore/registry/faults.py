@@ -1,0 +1,25 @@
+"""What a plugin may do wrong without taking `lz` with it, and how that is told in one line."""
+
+import traceback
+from pathlib import Path
+
+FAULTS = (Exception, SystemExit)  # Ctrl-C goes through
+
+_CORE = Path(__file__).parents[1]
+
+
+def told(err: BaseException) -> str:
+    """Say in one line what was raised, and in which line of which file, the plugin's if it can."""
+    text = " ".join(str(err).split())
+    words = f"{type(err).__name__}: {text}" if text else type(err).__name__
+    if isinstance(err, SyntaxError):
+        return words
+    frames = [
+        (Path(frame.filename), frame.lineno)
+        for frame in traceback.extract_tb(err.__traceback__)
+        if not frame.filename.startswith("<") and "importlib" not in frame.filename
+    ]
+    theirs = [(file, line) for file, line in frames if _CORE not in file.parents]
+    ours = [(file, line) for file, line in frames if file.parent != _CORE / "registry"]
+    places = theirs or ours
+    return f"{words} ({places[-1][0].name} line {places[-1][1]})" if places else words
