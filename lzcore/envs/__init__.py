@@ -1,0 +1,1 @@
+"""Environments: any Gymnasium environment as a batch that learning and evaluation can step."""
