@@ -1,0 +1,37 @@
+"""The compiled tree as lzcore knows it: `select` and `backup` go straight to C++.
+
+Shape letters: B roots searched together, E edges of a node (the actions), S simulations.
+"""
+
+from lz_ctree import _ctree
+from lzcore.base.tree import Leaves, SearchResult, TreeSpec
+
+_MOST = 2**31 - 2  # node and edge numbers are 32 bits wide, and S simulations make S + 1 nodes
+
+
+class CTree(_ctree.TreeBatch):
+    """A batch of PUCT searches; see `lzcore.base.tree.Tree` for the calls and their order.
+
+    Vectors of an evaluation may have any stride; in rows over the edges, the numbers of one root
+    lie side by side. Besides the protocol it moves latents, `take` and `put`. A tree serves one
+    thread at a time; the GIL is released while it works.
+    """
+
+    def __init__(self, spec: TreeSpec) -> None:
+        """Prepare searches of this kind; ValueError if `supports(spec)` says why not."""
+        missing = self.supports(spec)
+        if missing:
+            raise ValueError(missing)
+        super().__init__(spec, Leaves)
+
+    @staticmethod
+    def supports(spec: TreeSpec) -> str | None:
+        """Return None if this tree can run `spec`, else one line that says what it lacks."""
+        for name in ("num_simulations", "num_actions"):
+            if getattr(spec, name) > _MOST:
+                return f"{name} is {getattr(spec, name)}; the C++ tree counts up to {_MOST}"
+        return None
+
+    def result(self) -> SearchResult:
+        """Return the root statistics so far."""
+        return SearchResult(*super().result())
