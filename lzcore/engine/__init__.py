@@ -1,0 +1,1 @@
+"""Carrying a run out: layered settings, playing, learning, the loop, the run directory."""
