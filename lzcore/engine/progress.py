@@ -1,0 +1,150 @@
+"""What a person sees of a run: one live line on a terminal, plain lines elsewhere."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from lzcore.engine.evaluator import EvaluationResult
+from lzcore.engine.plan import Outcome, Run
+from lzcore.registry import hookimpl
+
+SHARES = ("env", "search", "sample", "learn", "eval")  # of wall time; the rest is "other"
+ENDINGS = {
+    "max_env_steps": "all env steps are taken",
+    "max_learn_steps": "all learn steps are made",
+    "max_minutes": "its time is up",
+    "stop_value": "the stop value is reached",
+    "interrupted": "interrupted",
+    "diverged": "a loss is not a number",
+    "failed": "failed",
+}
+
+
+class Progress:
+    """Prints how far a run is, how well it does and where its time goes."""
+
+    def __init__(self, out: TextIO | None = None, live: bool | None = None) -> None:
+        """Print to `out`.
+
+        Args:
+            out: None: standard output.
+            live: rewrite one line in place; None: if `out` is a terminal.
+        """
+        self._out = out or sys.stdout
+        self._live = self._out.isatty() if live is None else live
+        self._return: float | None = None  # mean of the latest collection
+        self._began = (0, 0.0)  # env step and share of the budget at the start of this session
+
+    @hookimpl
+    def lz_run_started(self, run: Run) -> None:
+        """Say what is in force and where it is kept."""
+        self._began = run.counters.env_step, _share_done(run)
+        resolved, counters = run.plan.resolved, run.counters
+        first, *settings = resolved.in_force()
+        self._print(f"{first}, seed {resolved.run.seed}")
+        for setting in settings:
+            self._print(f"  {setting}")
+        for name, fact in {**run.facts, "directory": run.directory.path}.items():
+            self._print(f"  {name}: {fact}")
+        if counters.iteration:
+            self._print(
+                f"  resumed before iteration {counters.iteration}, at {counters.env_step:,} env "
+                f"steps and {counters.learn_step:,} learn steps"
+            )
+
+    @hookimpl
+    def lz_collected(self, run: Run, stats: Mapping[str, Any]) -> None:
+        """Show the latest returns; on paper once each `log_every` iterations."""
+        self._return = stats["return_mean"]
+        if self._live or run.counters.iteration % run.settings.log_every == 0:
+            self._show(run)
+
+    @hookimpl
+    def lz_learned(self, run: Run) -> None:
+        """Bring the live line up to date."""
+        if self._live:
+            self._show(run)
+
+    @hookimpl
+    def lz_evaluated(self, run: Run, result: EvaluationResult) -> None:
+        """Print an evaluation on a line of its own."""
+        counters = run.counters
+        self._print(
+            f"evaluation {counters.evaluation}: {result.mean:.1f} +- {result.std:.1f} "
+            f"({min(result.returns):g} to {max(result.returns):g}) over {len(result.returns)} "
+            f"episodes, after {counters.env_step:,} env steps and {counters.learn_step:,} learn "
+            f"steps in {_clock(run.seconds)}"
+        )
+
+    @hookimpl
+    def lz_run_finished(self, run: Run, outcome: Outcome) -> None:
+        """Say how it ended and where everything lies."""
+        best = "" if outcome.best_return is None else f", best return {outcome.best_return:.1f}"
+        self._print(
+            f"ended: {ENDINGS[outcome.ended_by]}, after {outcome.env_steps:,} env steps and "
+            f"{outcome.learn_steps:,} learn steps in {_clock(outcome.seconds)}{best}"
+        )
+        self._print(f"  time: {shares(run.clock.total)}")
+        if outcome.ended_by in ("interrupted", "failed"):
+            self._print(f"  go on with: lz run --resume {outcome.directory}")
+
+    def _show(self, run: Run) -> None:
+        text = self.line(run)
+        if not self._live:
+            self._print(text)
+            return
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r\x1b[K{text[:width]}", end="", file=self._out, flush=True)
+
+    def line(self, run: Run) -> str:
+        """Return the state of a run in one line."""
+        counters, elapsed = run.counters, run.clock.elapsed
+        goal = run.settings.max_env_steps
+        parts = [
+            f"env {counters.env_step:,}" + (f"/{goal:,}" if goal else ""),
+            f"learn {counters.learn_step:,}",
+            "return -" if self._return is None else f"return {self._return:.1f}",
+            f"{(counters.env_step - self._began[0]) / max(elapsed, 1e-9):.0f} steps/s",
+            shares(run.clock.total),
+        ]
+        left = _seconds_left(run, *self._began[1:])
+        return "  ".join(parts if left is None else [*parts, f"left {_clock(left)}"])
+
+    def _print(self, text: str) -> None:
+        start = "\r\x1b[K" if self._live else ""
+        print(f"{start}{text}", file=self._out, flush=True)
+
+
+def shares(seconds: Mapping[str, float]) -> str:
+    """Return where the time went, such as "env 9 % search 60 % other 31 %"."""
+    total = sum(seconds.values())
+    if not total:
+        return "no time yet"
+    parts = {name: seconds.get(name, 0.0) / total for name in SHARES}
+    parts["other"] = max(0.0, 1.0 - sum(parts.values()))
+    return " ".join(f"{name} {part:.0%}" for name, part in parts.items() if part >= 0.005)
+
+
+def _share_done(run: Run) -> float:
+    """Return how much of the budget that ends the run first is used up, 0 to 1."""
+    limits, counters = run.settings, run.counters
+    used = [
+        (counters.env_step, limits.max_env_steps),
+        (counters.learn_step, limits.max_learn_steps),
+        (run.seconds / 60.0, limits.max_minutes),
+    ]
+    return max((done / limit for done, limit in used if limit), default=0.0)
+
+
+def _seconds_left(run: Run, began: float) -> float | None:
+    done = _share_done(run)
+    if done <= began:
+        return None
+    return max(0.0, run.clock.elapsed * (1.0 - done) / (done - began))
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours:02}:{minute:02}:{second:02}" if hours else f"{minute:02}:{second:02}"

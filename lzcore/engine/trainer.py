@@ -1,0 +1,266 @@
+"""The local runner: the training loop in this process.
+
+An iteration collects, learns, perhaps evaluates, and is followed by a checkpoint. A checkpoint is
+the whole run, and an iteration a function of it: random numbers derive from the run's seed and the
+iteration, so that on a CPU a run that was killed and resumed ends with the same bytes as one that
+was not.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+
+import torch
+
+from lzcore.base.errors import DivergedError, LzError
+from lzcore.base.policy import Policy
+from lzcore.base.seeding import derive_seed, stream_key
+from lzcore.engine.assemble import Parts, assemble, make_evaluator, make_policy, seed_torch
+from lzcore.engine.clock import Clock
+from lzcore.engine.evaluations import Evaluations
+from lzcore.engine.evaluator import Evaluator
+from lzcore.engine.interrupt import Interrupts
+from lzcore.engine.learner import steps_allowed, steps_owed
+from lzcore.engine.metrics import JsonLines
+from lzcore.engine.observers import MetricsLog, TensorBoard
+from lzcore.engine.plan import Ending, Outcome, Plan, Run
+from lzcore.engine.rundir import RunDirectory, session_facts
+from lzcore.engine.saving import Saver, counters_of
+
+
+def run_local(plan: Plan) -> Outcome:
+    """Carry a plan out in this process.
+
+    Returns:
+        How the run ended.
+    Raises:
+        LzError: something that the user can mend stopped it; the run directory stays usable.
+    """
+    with steady_torch(plan.resolved.run.threads), Interrupts() as interrupts:
+        new = not plan.directory.exists()
+        if plan.resume:
+            directory = RunDirectory.open(plan.directory)
+        else:
+            directory = RunDirectory.create(plan.directory)
+        with directory.locked():
+            try:
+                parts = assemble(plan)
+            except BaseException:
+                if new:
+                    directory.forget()
+                raise
+            try:
+                directory.write_config(plan.resolved.to_toml())
+                return Trainer(plan, directory, parts, interrupts).train()
+            finally:
+                parts.close()
+
+
+@contextmanager
+def steady_torch(threads: int) -> Iterator[None]:
+    """Fix torch's threads inside, and leave them and its global CPU generator as they were.
+
+    Generators of other devices are not put back: a run on one leaves them where it ended.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Trainer:
+    """One session of a run."""
+
+    def __init__(
+        self, plan: Plan, directory: RunDirectory, parts: Parts, interrupts: Interrupts
+    ) -> None:
+        """Begin the run, or continue from its latest checkpoint."""
+        self._plan = plan
+        self._parts = parts
+        self._interrupts = interrupts
+        self._saver = Saver(directory, parts, plan.resolved.run.keep_checkpoints)
+        self._run = self._begun(directory)
+        own = (MetricsLog(), *(TensorBoard() for _ in range(self._run.settings.tensorboard)))
+        self._hook = plan.registry.observers((*own, *plan.observers))
+        self._timed: dict[str, float] = {}  # what times.jsonl has told of
+        self._torch_key = stream_key(self._run.settings.seed, "torch")
+        self._evaluations = Evaluations(
+            self._run,
+            parts.policy,
+            parts.evaluator,
+            self._saver.store,
+            self._hook,
+            every=self._run.settings.eval_every or parts.loop.eval_freq,
+            offline=self._second_policy if parts.loop.eval_offline else None,
+        )
+        self._evaluations.forget_others()
+
+    def _begun(self, directory: RunDirectory) -> Run:
+        plan = self._plan
+        content = self._saver.restore() if plan.resume else None
+        logs = content["logs"] if content else {"metrics": 0, "times": 0}
+        device = str(self._parts.policy.learn_mode.get_attribute("device"))
+        resolved = plan.resolved
+        about = {
+            "policy": resolved.policy_name,
+            "environment": resolved.env_id,
+            "seed": resolved.run.seed,
+        }
+        changed = directory.add_session(about, session_facts(plan.command, device))
+        if changed:
+            print(f"lz: other versions than before: {', '.join(changed)}.", file=sys.stderr)
+        return Run(
+            plan=plan,
+            directory=directory,
+            counters=counters_of(content),
+            clock=Clock(),
+            metrics=JsonLines(directory.metrics, logs["metrics"]),
+            times=JsonLines(directory.times, logs["times"]),
+            facts=self._parts.policy.facts(),
+        )
+
+    def _second_policy(self) -> tuple[Policy, Evaluator]:
+        policy = make_policy(self._plan.resolved, self._plan.registry, enable_field=["eval"])
+        return policy, make_evaluator(self._plan, policy, self._run.settings.seed)
+
+    # --- the story --------------------------------------------------------------------------------
+
+    def train(self) -> Outcome:
+        """Go on until a limit, the stop value or Ctrl-C ends the run."""
+        try:
+            self._hook.lz_run_started(run=self._run)
+            ended_by = self._loop()
+            measured = [] if ended_by == "interrupted" else self._measure_the_end()
+            self._save()
+            self._tell_times(self._run.counters.iteration - 1)  # a resumed run cuts this line off
+            self._saver.store.forget(measured)
+        except KeyboardInterrupt:
+            self._finish_early("interrupted")
+            raise LzError(f"Stopped at once. {self._last_checkpoint()}") from None
+        except BaseException as err:
+            self._finish_early("diverged" if isinstance(err, DivergedError) else "failed", str(err))
+            raise
+        return self._finish(ended_by)
+
+    def _loop(self) -> Ending:
+        run = self._run
+        if run.counters.iteration == 0:
+            self._save()
+            if self._evaluations.due():
+                self._evaluations.evaluate()
+        while (ended_by := self._ending()) is None:
+            self._iterate()
+            if run.counters.iteration % run.settings.checkpoint_every == 0:
+                self._save()
+        return ended_by
+
+    def _iterate(self) -> None:
+        counters, clock = self._run.counters, self._run.clock
+        seed_torch(int(derive_seed(self._torch_key, counters.iteration)))
+        self._learn(self._collect())
+        if self._evaluations.due():
+            self._evaluations.evaluate()
+        clock.lap("glue")
+        self._tell_times(counters.iteration)
+        self._run.metrics.flush()
+        counters.iteration += 1
+
+    def _tell_times(self, iteration: int) -> None:
+        """Write down what was spent since the last time."""
+        run = self._run
+        place = {"iteration": iteration, "env_step": run.counters.env_step}
+        run.times.add({**place, "seconds": run.clock.since(self._timed)})
+        self._timed = dict(run.clock.total)
+
+    def _collect(self) -> int:
+        """Collect episodes into the buffer; return the env steps that learning owes steps for."""
+        counters, parts, clock = self._run.counters, self._parts, self._run.clock
+        before = dict(clock.total)
+        at_random = counters.iteration == 0 and parts.loop.random_collect_episode_num > 0
+        stats, segments = parts.collector.collect(
+            counters.iteration,
+            parts.loop.random_collect_episode_num if at_random else parts.loop.n_episode,
+            "random" if at_random else "collect",
+            schedule=parts.policy.schedule(counters.learn_step, counters.env_step),
+            first_episode=counters.episode,
+            clock=clock,
+        )
+        parts.buffer.push(segments)
+        parts.buffer.remove_oldest_data_to_fit()
+        counters.env_step += stats.env_steps
+        counters.episode += len(stats.returns)
+        clock.lap("glue")
+        told = {**stats.to_dict(), "seconds": clock.since(before)}
+        self._hook.lz_collected(run=self._run, stats=told)
+        return 0 if at_random else stats.env_steps
+
+    def _learn(self, new_steps: int) -> None:
+        counters, parts, limit = self._run.counters, self._parts, self._run.settings.max_learn_steps
+        early = counters.env_step < parts.loop.train_start_after_envsteps
+        if early or not new_steps or not parts.learner.ready():
+            return
+        steps = steps_allowed(steps_owed(parts.loop, counters, new_steps), limit, counters)
+        if steps < 1:
+            return
+        metrics = parts.learner.learn(steps, self._run.clock)
+        counters.learn_step += steps
+        self._hook.lz_learned(run=self._run, metrics=metrics)
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def _ending(self) -> Ending | None:
+        """Return why no further iteration begins, if none does."""
+        limits, counters = self._run.settings, self._run.counters
+        if self._interrupts.asked:
+            return "interrupted"
+        if self._evaluations.solved():
+            return "stop_value"
+        if limits.max_env_steps is not None and counters.env_step >= limits.max_env_steps:
+            return "max_env_steps"
+        if limits.max_learn_steps is not None and counters.learn_step >= limits.max_learn_steps:
+            return "max_learn_steps"
+        if limits.max_minutes is not None and self._run.seconds >= 60.0 * limits.max_minutes:
+            return "max_minutes"
+        return None
+
+    def _measure_the_end(self) -> list[str]:
+        """Evaluate the last weights, and those put aside, whose files are returned."""
+        if self._evaluations.missing():
+            self._evaluations.evaluate()
+        return self._evaluations.measure_pending()
+
+    def _save(self) -> None:
+        path = self._saver.save(self._run)
+        self._run.clock.lap("save")
+        self._hook.lz_checkpoint_saved(run=self._run, path=path)
+
+    def _finish(self, ended_by: Ending, error: str = "") -> Outcome:
+        run, counters = self._run, self._run.counters
+        outcome = Outcome(
+            ended_by=ended_by,
+            directory=run.directory.path,
+            iterations=counters.iteration,
+            env_steps=counters.env_step,
+            learn_steps=counters.learn_step,
+            best_return=counters.best_return,
+            last_return=counters.last_return,
+            seconds=run.seconds,
+            error=error,
+        )
+        with closing(run.metrics), closing(run.times):
+            self._hook.lz_run_finished(run=run, outcome=outcome)
+        return outcome
+
+    def _finish_early(self, ended_by: Ending, error: str = "") -> None:
+        """Finish because of an error; a further one, of closing the logs, does not replace it."""
+        with suppress(LzError):
+            self._finish(ended_by, error)
+
+    def _last_checkpoint(self) -> str:
+        kept, path = self._saver.store.kept(), self._run.directory.path
+        if not kept:
+            return f"There is no checkpoint yet; `lz run --resume {path}` begins again."
+        return f"`lz run --resume {path}` goes on from {kept[-1].name}."

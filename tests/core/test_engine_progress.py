@@ -1,0 +1,149 @@
+"""What a person sees while a run goes on."""
+
+import io
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from lzcore.engine.config import RunSettings
+from lzcore.engine.evaluator import EvaluationResult
+from lzcore.engine.plan import Counters
+from lzcore.engine.progress import Progress, shares
+
+RESOLVED = SimpleNamespace(
+    in_force=lambda: ["tiny on Walk: no preset", "batch_size = 2  [-o]"], run=RunSettings(seed=4)
+)
+
+
+def run(*, elapsed=10.0, total=None, counters=None, **settings):
+    return SimpleNamespace(
+        plan=SimpleNamespace(resolved=RESOLVED),
+        directory=SimpleNamespace(path="runs/x"),
+        counters=Counters(**(counters or {})),
+        clock=SimpleNamespace(elapsed=elapsed, total=total or {}),
+        settings=RunSettings(**settings),
+        facts={"tree": "oak"},
+        seconds=elapsed,
+    )
+
+
+def shown(live, *calls):
+    out = io.StringIO()
+    progress = Progress(out, live=live)
+    for name, *given in calls:
+        getattr(progress, name)(*given)
+    return out.getvalue()
+
+
+def test_time_is_shown_as_shares_of_which_small_ones_are_left_out():
+    spent = {"env": 1.0, "search": 6.0, "learn": 2.0, "glue": 0.99, "save": 0.0, "eval": 0.01}
+
+    assert shares(spent) == "env 10% search 60% learn 20% other 10%"
+    assert shares({}) == "no time yet"
+
+
+def test_a_run_begins_with_what_is_in_force():
+    assert shown(False, ("lz_run_started", run())).splitlines() == [
+        "tiny on Walk: no preset, seed 4",
+        "  batch_size = 2  [-o]",
+        "  tree: oak",
+        "  directory: runs/x",
+    ]
+
+
+def test_a_resumed_run_says_from_where():
+    counters = {"iteration": 7, "env_step": 1200, "learn_step": 300}
+
+    text = shown(False, ("lz_run_started", run(counters=counters)))
+
+    assert "  resumed before iteration 7, at 1,200 env steps and 300 learn steps\n" in text
+
+
+def test_each_iteration_is_a_line_on_paper():
+    now = run(counters={"env_step": 500, "learn_step": 20}, max_env_steps=2000, total={"env": 1.0})
+
+    text = shown(False, ("lz_collected", now, {"return_mean": 21.54}))
+
+    assert text == "env 500/2,000  learn 20  return 21.5  50 steps/s  env 100%  left 00:30\n"
+
+
+def test_on_paper_lines_are_as_sparse_as_the_log():
+    calls = [
+        ("lz_collected", run(counters={"iteration": i}, log_every=3), {"return_mean": 1.0})
+        for i in range(7)
+    ]
+
+    assert len(shown(False, *calls, ("lz_learned", run())).splitlines()) == 3
+
+
+def test_a_terminal_has_one_line_that_is_rewritten_and_cut_to_its_width(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "31")
+    now = run(counters={"env_step": 1})
+
+    text = shown(True, ("lz_collected", now, {"return_mean": 2.0}), ("lz_learned", now))
+
+    assert text == "\r\x1b[Kenv 1  learn 0  return 2.0  0 " * 2
+
+
+def test_an_evaluation_stays_on_a_line_of_its_own():
+    now = run(counters={"evaluation": 3, "env_step": 9000, "learn_step": 50}, elapsed=3700.0)
+    result = EvaluationResult(returns=(1.0, 2.0, 6.0), lengths=(1, 1, 1))
+
+    text = shown(True, ("lz_evaluated", now, result))
+
+    assert text == (
+        "\r\x1b[Kevaluation 3: 3.0 +- 2.2 (1 to 6) over 3 episodes, "
+        "after 9,000 env steps and 50 learn steps in 01:01:40\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(59.9, "00:59"), (3599.0, "59:59"), (3600.0, "01:00:00"), (90_061.0, "25:01:01")],
+)
+def test_a_day_of_training_is_more_than_none(seconds, told):
+    result = EvaluationResult(returns=(1.0,), lengths=(1,))
+
+    text = shown(False, ("lz_evaluated", run(elapsed=seconds), result))
+
+    assert text.endswith(f" in {told}\n")
+
+
+def outcome(ended_by):
+    return SimpleNamespace(
+        ended_by=ended_by,
+        env_steps=10,
+        learn_steps=2,
+        seconds=5.0,
+        best_return=None,
+        directory="runs/x",
+    )
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "how", "hint"),
+    [
+        ("stop_value", "the stop value is reached", False),
+        ("interrupted", "interrupted", True),
+        ("failed", "failed", True),
+    ],
+)
+def test_the_end_says_why_and_how_to_go_on(ended_by, how, hint):
+    text = shown(False, ("lz_run_finished", run(), outcome(ended_by)))
+
+    assert text.startswith(f"ended: {how}, after 10 env steps and 2 learn steps in 00:05\n")
+    assert ("  go on with: lz run --resume runs/x\n" in text) is hint
+
+
+def test_what_is_left_is_told_by_the_limit_that_comes_first_and_by_this_session_alone():
+    # resumed at half of max_learn_steps; in 10 seconds from 50 to 75 of 100: 10 more
+    out = io.StringIO()
+    progress = Progress(out, live=False)
+    limits = {"max_learn_steps": 100, "max_env_steps": 10_000}
+    progress.lz_run_started(run(counters={"learn_step": 50}, elapsed=0.0, **limits))
+
+    line = progress.line(run(counters={"learn_step": 75}, **limits))
+
+    assert re.search(r"left 00:10$", line)
+    assert "left" not in Progress(out, live=False).line(run(counters={"learn_step": 75}))
