@@ -1,0 +1,393 @@
+"""How MuZero decides: observations in, a search in the learned model, actions out.
+
+Shape letters: N environments that are ready, A actions, S stacked frames, O one stacked
+observation, M observations evaluated together.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lz_muzero import decisions, shapes
+from lz_muzero.config import MuZeroConfig
+from lz_muzero.decisions import Array, Asked, DecisionError
+from lz_muzero.schedules import collect_epsilon, collect_temperature
+from lz_muzero.state import need, on_cpu
+from lzcore.base import (
+    Column,
+    ConfigError,
+    Decisions,
+    Evaluation,
+    Observed,
+    Policy,
+    SearchResult,
+    Segment,
+    Spaces,
+    Stream,
+    Tree,
+    TreeSpec,
+    derive_seed,
+    stream_key,
+    uniform,
+)
+from lzcore.registry import get_registry
+from lzcore.search import (
+    Dynamics,
+    Inference,
+    LearnedDynamics,
+    choose_tree,
+    dirichlet_noise,
+    make_tree,
+    search,
+)
+
+_TREE, _NOISE, _ACTION, _COIN, _PICK = range(5)  # what one decision draws, each from its own seed
+
+
+class Planner(NamedTuple):
+    """A tree and the dynamics it plans in, kept from search to search so that memory is reused."""
+
+    tree: Tree
+    dynamics: Dynamics
+    inference: Inference
+    num_simulations: int
+
+
+class ActingPolicy(Policy):
+    """The deciding half of MuZero; the methods stand in the order the data meets them."""
+
+    config_class: ClassVar[type[MuZeroConfig]] = MuZeroConfig
+    models: ClassVar[Mapping[str, tuple[str, str]]] = {  # model_type -> class and its module
+        "conv": ("MuZeroModel", "lz_muzero.model"),
+        "mlp": ("MuZeroModelMLP", "lz_muzero.model_mlp"),
+    }
+
+    # --- what the environment decides ----------------------------------------------------------
+
+    @classmethod
+    def check_spaces(cls, spaces: Spaces) -> str | None:
+        """Return None if the policy can act in these spaces, else one line that says why not."""
+        return shapes.reason_against(spaces)
+
+    @classmethod
+    def settings_for(cls, spaces: Spaces, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings that the environment's spaces decide, as a nested dict."""
+        found = {"model": shapes.model_settings(spaces, given.get("model", {}))}
+        picture = len(spaces.frame_shape) == 3
+        return found | ({"gray_scale": spaces.frame_shape[0] == 1} if picture else {})
+
+    @classmethod
+    def columns(cls, cfg: Any, spaces: Spaces) -> tuple[Column, ...]:
+        """Return what is stored of each step.
+
+        Raises:
+            ConfigError: transform2string is on, and the frames are none that JPEG holds, or not
+                what gray_scale says.
+        """
+        if cfg.transform2string:
+            shapes.check_jpeg(spaces, gray=cfg.gray_scale)
+        return shapes.stored_columns(
+            spaces, reanalyzed=cfg.reanalyze_ratio > 0, jpeg=cfg.transform2string
+        )
+
+    # --- construction --------------------------------------------------------------------------
+
+    def default_model(self) -> tuple[str, list[str]]:
+        """Return the model's class and its module: `model.name`, else the one of `model_type`.
+
+        Raises:
+            ValueError: model_type has no model.
+        """
+        model = self._cfg.model
+        if model.name:
+            path, _, name = get_registry().spec("models", model.name).model.partition(":")
+            return name, [path]
+        if model.model_type not in self.models:
+            raise ConfigError(
+                f"model.model_type is {model.model_type!r}; expected one of {sorted(self.models)}."
+            )
+        name, path = self.models[model.model_type]
+        return name, [path]
+
+    def _create_model(self, cfg: Any, model: nn.Module | None) -> nn.Module:
+        if cfg.model.action_space_size is None:
+            raise ConfigError(
+                "model.action_space_size is not set; give the number of actions. "
+                "`lz run` takes it from the environment."
+            )
+        with torch.random.fork_rng(devices=[]):  # initial weights follow from the seed alone
+            torch.manual_seed(stream_key(cfg.seed, "policy model"))
+            return super()._create_model(cfg, model)
+
+    def _init_shared(self) -> None:
+        cfg = self._cfg
+        self.frame_stack = cfg.model.frame_stack_num
+        self._inference = Inference(self._model)
+        self._weights_changed = False
+        self._streams = {
+            mode: Stream(stream_key(cfg.seed, f"policy {mode}"))
+            for mode in ("collect", "eval", "random")
+        }
+        self._env_step = 0
+        self._collect_temperature = 1.0
+        self._collect_epsilon = 0.0
+
+    def _init_collect(self) -> None:
+        self._collect_planner = self._planner(self._inference, self._cfg.num_simulations)
+
+    def _init_eval(self) -> None:
+        simulations = self._cfg.eval_num_simulations or self._cfg.num_simulations
+        self._eval_planner = self._planner(self._inference, simulations)
+
+    def _planner(self, inference: Inference, num_simulations: int) -> Planner:
+        cfg = self._cfg
+        tree = make_tree(cfg.tree, self._tree_spec(num_simulations), prefer_compiled=cfg.mcts_ctree)
+        return Planner(tree, self._dynamics(inference, num_simulations), inference, num_simulations)
+
+    def _tree_spec(self, num_simulations: int) -> TreeSpec:
+        cfg = self._cfg
+        return TreeSpec(
+            num_simulations=num_simulations,
+            num_actions=cfg.model.action_space_size,
+            discount=cfg.discount_factor,
+            max_depth=cfg.max_depth,
+            pb_c_base=cfg.pb_c_base,
+            pb_c_init=cfg.pb_c_init,
+            q_transform=cfg.q_transform,
+            q_bounds=cfg.q_bounds,
+            range_floor=cfg.value_delta_max,
+            fpu=cfg.fpu,
+            tie_break=cfg.tie_break,
+            root_noise_weight=cfg.root_noise_weight,
+        )
+
+    def facts(self) -> dict[str, str]:
+        """Return which tree searches, and a remark if a better one is missing."""
+        cfg = self._cfg
+        spec = self._tree_spec(cfg.num_simulations)
+        name, remark = choose_tree(cfg.tree, spec, prefer_compiled=cfg.mcts_ctree)
+        return {"tree": f"{name}. {remark}" if remark else name}
+
+    def _dynamics(self, inference: Inference, num_simulations: int) -> Dynamics:
+        return LearnedDynamics(inference, num_simulations)
+
+    # --- observations of N ready environments -> a decision for each ------------------------------
+
+    def _forward_collect(
+        self,
+        data: Tensor,
+        action_mask: Sequence[Any] | Array | None = None,
+        temperature: float = 1,
+        to_play: int | Sequence[int] | Array = (-1,),
+        epsilon: float = 0.25,
+        ready_env_id: Iterable[int] | None = None,
+    ) -> Decisions:
+        """Search with root noise and draw actions from the visits.
+
+        Args:
+            data: (N, *O) stacked observations, float32 or uint8 images.
+            action_mask: N masks of A numbers, non-zero = allowed; None: everything is.
+            temperature: of the visit counts; 0 takes the most visited action.
+            to_play: -1 with one player, else 1 or 2; for all, or one for each.
+            epsilon: chance of a uniform legal action instead of the most visited one, if
+                eps.eps_greedy_exploration_in_collect is on.
+            ready_env_id: N ids in the order of the rows; None: 0..N-1.
+        Returns:
+            The documented dict for each environment, made when it is asked for.
+        Raises:
+            DecisionError: a ValueError that names the environment.
+        """
+        asked = self._asked(data, action_mask, to_play, ready_env_id)
+        self._collect_temperature = float(temperature)
+        exploring = self._cfg.eps.eps_greedy_exploration_in_collect
+        self._collect_epsilon = float(epsilon) if exploring else 0.0
+        if not len(asked.env_id):
+            return Decisions(asked.env_id, {})
+        seeds = self._streams["collect"].next(asked.env_id)
+        if self._cfg.collect_with_pure_policy:
+            found, temperature = self._without_search(asked), 1.0
+        else:
+            found = self._search(self._collect_planner, asked, seeds, noisy=True)
+        action, drawn_from = self._choose(found, asked, seeds, temperature, epsilon)
+        return self._answer(asked, found, action, drawn_from)
+
+    def _forward_eval(
+        self,
+        data: Tensor,
+        action_mask: Sequence[Any] | Array | None,
+        to_play: int | Sequence[int] | Array = -1,
+        ready_env_id: Iterable[int] | None = None,
+    ) -> Decisions:
+        """Search without noise and take the most visited action, the lowest of equals.
+
+        Arguments, result and errors are those of `_forward_collect`.
+        """
+        asked = self._asked(data, action_mask, to_play, ready_env_id)
+        if not len(asked.env_id):
+            return Decisions(asked.env_id, {})
+        seeds = self._streams["eval"].next(asked.env_id)
+        found = self._search(self._eval_planner, asked, seeds, noisy=False)
+        best = self._best(found, asked)
+        return self._answer(asked, found, best, decisions.tempered(found.visit_count, 1.0))
+
+    def decide_at_random(self, seen: Observed) -> Decisions:
+        """Decide uniformly over legal actions; the target is uniform, the root value unknown."""
+        observation = torch.from_numpy(seen.observation)
+        asked = self._asked(observation, seen.action_mask, seen.to_play, seen.env_id)
+        seeds = self._streams["random"].next(asked.env_id)
+        nothing = np.zeros(len(asked.env_id))
+        found = SearchResult(
+            visit_count=asked.legal.astype(np.int32),
+            value=nothing + np.nan,  # so that no target takes it for a searched value
+            q_value=np.zeros(asked.legal.shape),
+            raw_value=nothing,
+            prior_logits=np.zeros(asked.legal.shape),
+        )
+        uniformly = decisions.tempered(found.visit_count, 1.0)
+        action = decisions.draw(uniformly, uniform(seeds, _ACTION))
+        return self._answer(asked, found, action, uniformly)
+
+    def _asked(
+        self, data: Tensor, action_mask: Any, to_play: Any, ready_env_id: Iterable[int] | None
+    ) -> Asked:
+        model = self._cfg.model
+        return Asked.of(
+            data,
+            action_mask,
+            to_play,
+            ready_env_id,
+            num_actions=model.action_space_size,
+            observation_shape=shapes.stacked_shape(model),
+        )
+
+    def _search(self, planner: Planner, asked: Asked, seeds: Array, *, noisy: bool) -> SearchResult:
+        """Run one search for each row, from its own (N,) uint64 seed."""
+        self._refresh()
+        noise = self._root_noise(asked, seeds) if noisy else None
+        try:
+            return search(
+                planner.tree,
+                planner.dynamics,
+                self._network_input(asked.observation),
+                num_simulations=planner.num_simulations,
+                legal_actions=asked.legal,
+                to_play=asked.to_play,
+                seeds=derive_seed(seeds, _TREE),
+                noise=noise,
+            )
+        except ValueError as err:  # the tree names the root; name the environment
+            decisions.check_finite(self._evaluated(planner.inference, asked), asked)
+            ids = asked.env_id[:64].tolist()
+            raise DecisionError(f"{err} The roots are, in order, {asked.noun}s {ids}.") from err
+
+    def _root_noise(self, asked: Asked, seeds: Array) -> Array | None:
+        """Return (N, A) noise for the roots' priors; None: none."""
+        if not self._cfg.root_noise_weight:
+            return None
+        alpha = self._cfg.root_dirichlet_alpha
+        return dirichlet_noise(derive_seed(seeds, _NOISE), asked.legal, alpha)
+
+    def _without_search(self, asked: Asked) -> SearchResult:
+        """Take the network's own policy for a search's; a root value there is none."""
+        self._refresh()
+        seen = self._evaluated(self._inference, asked)
+        decisions.check_finite(seen, asked)
+        return SearchResult(
+            visit_count=decisions.masked_softmax(seen.logits, asked.legal),
+            value=np.full_like(seen.value, np.nan),
+            q_value=np.zeros(asked.legal.shape),
+            raw_value=seen.value,
+            prior_logits=seen.logits,
+        )
+
+    def _choose(
+        self, found: SearchResult, asked: Asked, seeds: Array, temperature: float, epsilon: float
+    ) -> tuple[Array, Array]:
+        """Return (N,) actions to take and the (N, A) distribution of tempered visits."""
+        probability = decisions.tempered(found.visit_count, temperature)
+        if not self._cfg.eps.eps_greedy_exploration_in_collect:
+            return decisions.draw(probability, uniform(seeds, _ACTION)), probability
+        coin, pick = uniform(seeds, _COIN), uniform(seeds, _PICK)
+        best = self._best(found, asked)
+        return decisions.explore(best, asked.legal, epsilon, coin, pick), probability
+
+    def _best(self, found: SearchResult, asked: Asked) -> Array:
+        """Return the (N,) most visited actions, the lowest of equals."""
+        return found.visit_count.argmax(axis=1)
+
+    def _answer(
+        self, asked: Asked, found: SearchResult, action: Array, drawn_from: Array
+    ) -> Decisions:
+        return decisions.answer(asked, found, self._stored(found), action, drawn_from)
+
+    def _stored(self, found: SearchResult) -> dict[str, Array]:
+        """Return the columns that a search fills, when collecting as when reanalyzing."""
+        return decisions.stored(found)
+
+    def _evaluated(self, inference: Inference, asked: Asked) -> Evaluation:
+        evaluation, _ = inference.initial(self._network_input(asked.observation))
+        return evaluation
+
+    def _network_input(self, observation: Tensor) -> Tensor:
+        """Move (M, *O) to the device as float32; uint8 images become 0..1 there."""
+        moved = observation.to(self._device)
+        return moved.float() / 255.0 if moved.dtype == torch.uint8 else moved.float()
+
+    def _refresh(self) -> None:
+        if self._weights_changed:
+            self._inference.refresh()
+            self._weights_changed = False
+
+    # --- what a run asks --------------------------------------------------------------------------
+
+    def begin_iteration(self, iteration: int) -> None:
+        """Restart the random streams of all decisions for iteration `iteration`."""
+        for stream in self._streams.values():
+            stream.begin(iteration)
+
+    def schedule(self, learn_step: int, env_step: int) -> dict[str, float]:
+        """Return temperature and epsilon for collecting at this point of the run."""
+        cfg = self._cfg
+        self._env_step = env_step
+        temperature = collect_temperature(
+            learn_step,
+            fixed=cfg.fixed_temperature_value,
+            decays=cfg.manual_temperature_decay,
+            threshold=cfg.threshold_training_steps_for_final_temperature,
+        )
+        eps = cfg.eps
+        if not eps.eps_greedy_exploration_in_collect:
+            return {"temperature": temperature, "epsilon": 0.0}
+        epsilon = collect_epsilon(
+            env_step, kind=eps.type, start=eps.start, end=eps.end, decay=eps.decay
+        )
+        return {"temperature": temperature, "epsilon": epsilon}
+
+    def initial_priority(self, segment: Segment) -> Array | None:
+        """Return |predicted - searched value| of new rows; None: the buffer's maximum.
+
+        Rows that no search has valued leave the whole segment to the maximum.
+        """
+        if self._cfg.use_max_priority_for_new_data:
+            return None
+        rows = slice(segment.length)
+        error = segment.columns["predicted_value"][rows] - segment.columns["root_value"][rows]
+        return None if np.isnan(error).any() else np.abs(error.astype(np.float64)) + 1e-6
+
+    def _process_transition(self, obs: Any, policy_output: Any, timestep: Any) -> None:
+        """Nothing: the collector stores the columns."""
+
+    def _get_train_sample(self, data: Any) -> Any:
+        """Return data unchanged: `make_batch` makes the targets."""
+        return data
+
+    def _state_dict_collect(self) -> dict[str, Any]:
+        return on_cpu({"model": self._model.state_dict()})
+
+    def _load_state_dict_collect(self, state_dict: Mapping[str, Any]) -> None:
+        """Load weights; the state of learning serves too."""
+        self._model.load_state_dict(need(state_dict, "model"))
+        self._weights_changed = True

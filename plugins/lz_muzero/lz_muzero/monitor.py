@@ -1,0 +1,87 @@
+"""What a learn step reports: the documented names, and how the numbers are made.
+
+Shape letters: B samples, K unroll steps, A actions.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lz_muzero.losses import Unrolled
+from lzcore.base import ConfigError
+from lzcore.nn import NormProbe
+
+ANALYSIS = (
+    "analysis/dormant_ratio_encoder",
+    "analysis/dormant_ratio_dynamics",
+    "analysis/latent_state_l2_norms",
+    "analysis/l2_norm_before",
+    "analysis/l2_norm_after",
+    "analysis/grad_norm_before",
+    "analysis/grad_norm_after",
+)
+LOSSES = (
+    "collect_mcts_temperature",
+    "collect_epsilon",
+    "cur_lr",
+    "weighted_total_loss",
+    "total_loss",
+    "policy_loss",
+    "policy_entropy",
+    "target_policy_entropy",
+    "reward_loss",
+    "value_loss",
+    "consistency_loss",
+    "value_priority",
+)
+STATISTICS = (  # left out unless monitor_extra_statistics is on
+    "target_reward",
+    "target_value",
+    "predicted_rewards",
+    "predicted_values",
+    "transformed_target_reward",
+    "transformed_target_value",
+)
+GRADIENT = ("total_grad_norm_before_clip",)
+
+
+def monitored(extra_statistics: bool) -> list[str]:
+    """Return the names of the scalars that a learn step reports, in documented order."""
+    return [*ANALYSIS, *LOSSES, *(STATISTICS if extra_statistics else ()), *GRADIENT]
+
+
+def probe_of(model: Any, cfg: Any) -> NormProbe | None:
+    """Return the probe around the model's SimNorm if analysis_sim_norm asks for one.
+
+    Raises:
+        ConfigError: the model has no `root_norm` to look at.
+    """
+    if not (cfg.analysis_sim_norm or cfg.model.analysis_sim_norm):
+        return None
+    if not hasattr(model, "root_norm"):
+        raise ConfigError(
+            f"analysis_sim_norm looks at the layer `root_norm` of the model, and "
+            f"{type(model).__name__} has none; set it to false."
+        )
+    return getattr(model, "probe", None) or NormProbe(model.root_norm)
+
+
+def analysis(unrolled: Unrolled, probe: NormProbe | None) -> dict[str, Any]:
+    """Return mean norms of the observed latents, and of what the probe saw; the rest is 0."""
+    told: dict[str, Any] = dict.fromkeys(ANALYSIS, 0.0)
+    norms = torch.linalg.vector_norm(unrolled.latent_state[0].flatten(1), dim=1)
+    told["analysis/latent_state_l2_norms"] = norms.mean()
+    if probe is not None:
+        told["analysis/l2_norm_before"] = probe.before
+        told["analysis/l2_norm_after"] = probe.after
+        told["analysis/grad_norm_before"] = probe.grad_before
+        told["analysis/grad_norm_after"] = probe.grad_after
+    return told
+
+
+def to_floats(named: dict[str, Any]) -> dict[str, float]:
+    """Turn 0-d tensors and numbers into floats with a single copy from the device."""
+    tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    moved = torch.stack([t.detach() for t in tensors.values()]).tolist()
+    return {**named, **dict(zip(tensors, moved, strict=True))}

@@ -1,0 +1,311 @@
+"""MuZero: decides by searching in a learned model, and learns what the search found.
+
+The story has three chapters: `acting` (observations to decisions), `targets` (replay to batches)
+and this file (batches to better weights).
+
+Shape letters: B samples of a batch, K unroll steps, S stacked frames, O one stacked observation.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lz_muzero import losses, shapes
+from lz_muzero.augmentation import augment
+from lz_muzero.decisions import Array
+from lz_muzero.losses import Unrolled
+from lz_muzero.monitor import analysis, monitored, probe_of, to_floats
+from lz_muzero.optim import make_optimizer, make_scheduler
+from lz_muzero.state import need, on_cpu
+from lz_muzero.targets import AUGMENT, CurrentBatch, TargetBatch, TargetingPolicy
+from lzcore.base import DivergedError, ShapeError
+from lzcore.nn import scalar_transform
+
+
+class MuZeroPolicy(TargetingPolicy):
+    """MuZero (arXiv:1911.08265). The methods stand in the order the data meets them.
+
+    A variant is the steps in which it differs:
+
+    * which networks there are: `models`;
+    * what is searched and how: `_tree_spec`, `_dynamics`, `_root_noise`;
+    * which action is taken, and what is stored: `_choose`, `_best`, `_answer`, `_stored`,
+      `columns`;
+    * what a batch holds: `_current_batch`, `_target_batch` and the records `current_class` and
+      `target_class`; what is learned: `_reward_target`, `_value_target`, `_policy_target`,
+      `_reanalyze`;
+    * how: `_unroll`, `_losses`, `_loss_weights`, `_metrics`.
+    """
+
+    def _init_learn(self) -> None:
+        super()._init_learn()
+        self._optimizer = make_optimizer(self._model, self._cfg)
+        self._scheduler = make_scheduler(self._optimizer, self._cfg)
+        self._probe = probe_of(self._model, self._cfg)
+
+    def _forward_learn(self, data: Sequence[Any]) -> dict[str, Any]:
+        """Take one optimiser step.
+
+        Args:
+            data: [current_batch, target_batch] as `make_batch` returns them, arrays or tensors.
+        Returns:
+            Floats under the names of `monitor_vars`, and `value_priority_orig`, (B,) float32.
+        Raises:
+            DivergedError: a loss or gradient is not a number; the weights are as they were.
+        """
+        batch, target = self._on_device(data)
+        self._model.train()
+        unrolled = self._unroll(batch)
+        parts = self._losses(unrolled, batch, target)
+        total = torch.stack([w * parts[name] for name, w in self._loss_weights().items()]).sum(0)
+        weighted_total = (batch.weights * total).mean()
+        grad_norm = self._gradients(weighted_total)
+        priority = self._priority(unrolled, target)
+        metrics = to_floats(
+            {
+                **self._metrics(unrolled, parts, batch, target),
+                "total_loss": total.mean(),
+                "weighted_total_loss": weighted_total,
+                "value_priority": priority.mean(),
+                "total_grad_norm_before_clip": grad_norm,
+            }
+        )
+        self._refuse_divergence(metrics, total, batch)
+        self._update()
+        ordered = {name: metrics[name] for name in self._monitor_vars_learn()}
+        return {**ordered, "value_priority_orig": priority.cpu().numpy()}
+
+    def _on_device(self, data: Sequence[Any]) -> tuple[CurrentBatch, TargetBatch]:
+        """Move a batch to the device; what replay alone reads stays behind."""
+        batch, target = self.current_class(*data[0]), self.target_class(*data[1])
+        self._check_width(batch.obs)
+        self._check_targets(target, batch)
+        return tuple(
+            half._make(self._moved(name, values) for name, values in half._asdict().items())
+            for half in (batch, target)
+        )
+
+    def _moved(self, name: str, values: Tensor | Array) -> Tensor | Array:
+        if name in ("index", "make_time"):
+            return values
+        tensor = torch.as_tensor(values)
+        if name == "obs":
+            return self._network_input(tensor)
+        floating = tensor.is_floating_point()
+        return tensor.to(self._device, torch.float32 if floating else tensor.dtype)
+
+    def _check_width(self, obs: Tensor | Array) -> None:
+        model, unroll = self._cfg.model, self._cfg.num_unroll_steps
+        expected = (self.frame_stack + unroll) * shapes.frame_width(model)
+        if obs.shape[1] != expected:
+            raise ShapeError(
+                f"obs of the batch has shape {tuple(obs.shape)}; expected {expected} along axis 1: "
+                f"(frame_stack_num {self.frame_stack} + num_unroll_steps {unroll}) times "
+                f"{shapes.frame_width(model)} channels or numbers of one frame."
+            )
+
+    def _check_targets(self, target: TargetBatch, batch: CurrentBatch) -> None:
+        value, reward = (torch.as_tensor(t) for t in (target.target_value, target.target_reward))
+        fine = (value.isfinite() & reward.isfinite()).all(dim=1)
+        if not fine.all():
+            raise DivergedError(
+                f"Value or reward targets of the replay rows {_some(batch.index, ~fine)} are not "
+                "finite; expected numbers. Look for rewards or observations that are not, or lower "
+                "learning_rate."
+            )
+
+    def _observation(self, obs: Tensor, step: int) -> Tensor:
+        """Return the stacked observation (B, *O) of unroll step `step`, augmented if so set."""
+        width = shapes.frame_width(self._cfg.model)
+        if step == 0:
+            seen = obs[:, : width * self.frame_stack]
+        else:
+            begin, end = self._get_target_obs_index_in_step_k(step - 1)
+            seen = obs[:, width + begin : width + end]
+        if not self._cfg.use_augmentation:
+            return seen
+        generator = torch.Generator(self._device)
+        generator.manual_seed(int(self._learn_seeds(AUGMENT, step)))
+        return augment(seen, self._cfg.augmentation, generator)
+
+    def _get_target_obs_index_in_step_k(self, step: int) -> tuple[int, int]:
+        """Return where step k's stacked observation lies in the frames after the first one."""
+        width = shapes.frame_width(self._cfg.model)
+        return width * step, width * (step + self.frame_stack)
+
+    def _unroll(self, batch: CurrentBatch) -> Unrolled:
+        """Take K model steps from the first observation, along the actions that were taken."""
+        now = self._model.initial_inference(self._observation(batch.obs, 0))
+        steps = [now]
+        for k in range(self._cfg.num_unroll_steps):
+            latent = losses.scale_gradient(now.latent_state, self._cfg.latent_grad_scale)
+            now = self._model.recurrent_inference(latent, batch.action[:, k])
+            steps.append(now)
+        return Unrolled.of(steps)
+
+    def _losses(
+        self, unrolled: Unrolled, batch: CurrentBatch, target: TargetBatch
+    ) -> dict[str, Tensor]:
+        """Return the parts of the loss by name, (B,) each, summed over the unroll."""
+        model, head_loss = self._model, losses.head_loss
+        value, reward = target.target_value.T, target.target_reward.T[:-1]
+        return {
+            "policy_loss": self._policy_loss(unrolled, batch, target),
+            "value_loss": head_loss(unrolled.value, value, model.value_support).sum(0),
+            "reward_loss": head_loss(unrolled.reward, reward, model.reward_support).sum(0),
+            "policy_entropy": (losses.entropy(unrolled.policy_logits) * batch.mask.T).sum(0),
+            "consistency_loss": self._consistency_loss(unrolled, batch),
+        }
+
+    def _policy_loss(self, unrolled: Unrolled, batch: CurrentBatch, target: TargetBatch) -> Tensor:
+        policy = target.target_policy.transpose(0, 1)
+        return losses.cross_entropy(unrolled.policy_logits, policy).sum(0)
+
+    def _consistency_loss(self, unrolled: Unrolled, batch: CurrentBatch) -> Tensor:
+        """Return how far imagined latents are from those of the frames that came, (B,)."""
+        if not self._cfg.ssl_loss_weight:
+            return torch.zeros_like(batch.weights)
+        model, apart = self._model, torch.zeros_like(batch.weights)
+        for k in range(1, self._cfg.num_unroll_steps + 1):
+            with torch.no_grad():
+                seen = model.represent(self._observation(batch.obs, k))
+            imagined = model.project(unrolled.latent_state[k], with_grad=True)
+            distance = losses.negative_cosine(imagined, model.project(seen, with_grad=False))
+            apart = apart + distance * batch.mask[:, k - 1]
+        return apart
+
+    def _loss_weights(self) -> dict[str, float]:
+        """Return the weight of each part that `_losses` names."""
+        cfg = self._cfg
+        return {
+            "policy_loss": cfg.policy_loss_weight,
+            "value_loss": cfg.value_loss_weight,
+            "reward_loss": cfg.reward_loss_weight,
+            "policy_entropy": -cfg.policy_entropy_loss_weight,
+            "consistency_loss": cfg.ssl_loss_weight,
+        }
+
+    def _gradients(self, loss: Tensor) -> Tensor:
+        """Replace gradients by those of loss / K, clipped; return their norm before that."""
+        self._optimizer.zero_grad()
+        (loss / self._cfg.num_unroll_steps).backward()
+        return nn.utils.clip_grad_norm_(self._model.parameters(), self._cfg.grad_clip_value)
+
+    @torch.no_grad()
+    def _priority(self, unrolled: Unrolled, target: TargetBatch) -> Tensor:
+        """Return |predicted - target value| of the first position, (B,) > 0."""
+        predicted = self._model.value_support.decode(unrolled.value[0])
+        return (predicted - target.target_value[:, 0]).abs() + 1e-6
+
+    @torch.no_grad()
+    def _metrics(
+        self,
+        unrolled: Unrolled,
+        parts: Mapping[str, Tensor],
+        batch: CurrentBatch,
+        target: TargetBatch,
+    ) -> dict[str, Any]:
+        """Return what `monitor_vars` names beyond totals and the gradient's norm."""
+        steps = self._cfg.num_unroll_steps
+        told: dict[str, Any] = analysis(unrolled, self._probe)
+        told |= {name: part.mean() for name, part in parts.items()}
+        told["policy_entropy"] /= steps + 1
+        told["consistency_loss"] /= steps
+        entropy = losses.target_entropy(target.target_policy).sum(1).mean()
+        told |= {
+            "collect_mcts_temperature": self._collect_temperature,
+            "collect_epsilon": self._collect_epsilon,
+            "cur_lr": self._optimizer.param_groups[0]["lr"],
+            "target_policy_entropy": entropy / (steps + 1),
+        }
+        if self._cfg.monitor_extra_statistics:
+            told |= self._statistics(unrolled, target)
+        return told
+
+    def _statistics(self, unrolled: Unrolled, target: TargetBatch) -> dict[str, Tensor]:
+        model = self._model
+        reward = target.target_reward[:, : self._cfg.num_unroll_steps]
+        value = target.target_value
+        binned = self._cfg.model.categorical_distribution
+        return {
+            "target_reward": reward.mean(),
+            "target_value": value.mean(),
+            "predicted_rewards": model.reward_support.decode(unrolled.reward).mean(),
+            "predicted_values": model.value_support.decode(unrolled.value).mean(),
+            "transformed_target_reward": (scalar_transform(reward) if binned else reward).mean(),
+            "transformed_target_value": (scalar_transform(value) if binned else value).mean(),
+        }
+
+    def _refuse_divergence(
+        self, metrics: Mapping[str, float], total: Tensor, batch: CurrentBatch
+    ) -> None:
+        names = ("weighted_total_loss", "total_grad_norm_before_clip")
+        if all(isfinite(metrics[name]) for name in names):
+            return
+        loss, norm = (metrics[name] for name in names)
+        raise DivergedError(
+            f"Learn step {self._learn_step} gave a loss of {loss} and a gradient norm of {norm}; "
+            "expected finite numbers. The weights are as they were before it. Replay rows with a "
+            f"broken loss: {_some(batch.index, ~total.detach().isfinite())}. "
+            "Lower learning_rate or grad_clip_value."
+        )
+
+    def _update(self) -> None:
+        """Step the optimiser and the schedule; now and then copy to the target network."""
+        self._optimizer.step()
+        self._scheduler.step()
+        self._learn_step += 1
+        self._weights_changed = True
+        if self._learn_step % self._cfg.target_update_freq == 0:
+            self._target_model.load_state_dict(self._model.state_dict())
+            self._target_inference.refresh()
+
+    def _monitor_vars_learn(self) -> list[str]:
+        return monitored(self._cfg.monitor_extra_statistics)
+
+    # --- what is kept -----------------------------------------------------------------------------
+
+    def _state_dict_learn(self) -> dict[str, Any]:
+        return on_cpu(
+            {
+                "model": self._model.state_dict(),
+                "target_model": self._target_model.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "lr_scheduler": self._scheduler.state_dict(),
+                "rng": {mode: stream.state_dict() for mode, stream in self._streams.items()},
+                "last_iter": self._learn_step,
+                "collect_env_step": self._env_step,
+            }
+        )
+
+    def _load_state_dict_learn(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where the policy that wrote `state_dict` stood; keys of ours may be missing.
+
+        Raises:
+            RuntimeError: weights are missing, unknown or of another shape, or learning is off.
+        """
+        if "learn" not in self._enabled:
+            raise RuntimeError(
+                "This policy was made without its learn mode; load into collect or eval mode, or "
+                "construct it with enable_field including 'learn'."
+            )
+        self._model.load_state_dict(need(state_dict, "model"))
+        self._target_model.load_state_dict(need(state_dict, "target_model"))
+        self._optimizer.load_state_dict(need(state_dict, "optimizer"))
+        if "lr_scheduler" in state_dict:
+            self._scheduler.load_state_dict(state_dict["lr_scheduler"])
+        for mode, stream in state_dict.get("rng", {}).items():
+            self._streams[mode].load_state_dict(stream)
+        self._learn_step = state_dict.get("last_iter", 0)
+        self._env_step = state_dict.get("collect_env_step", 0)
+        self._weights_changed = True
+        self._target_inference.refresh()
+
+
+def _some(index: Tensor | Array, where: Tensor) -> list[int]:
+    """Return at most eight of the replay rows (B,) that are marked."""
+    return np.asarray(index)[where.cpu().numpy()][:8].tolist()

@@ -1,0 +1,189 @@
+"""What the tests of the policy share: small policies, a readable model, windows over arrays."""
+
+import numpy as np
+import pytest
+import torch
+from lz_muzero.policy import MuZeroPolicy
+from torch import nn
+
+from lzcore.base import ActionSpace, NetworkOutput, Segment, Spaces
+from lzcore.base.structure import merge
+from lzcore.nn import ScalarSupport
+from lzcore.replay.buffer import ReplayBuffer
+
+SMALL = {
+    "model": {
+        "model_type": "mlp",
+        "observation_shape": 4,
+        "action_space_size": 3,
+        "latent_state_dim": 16,
+        "norm_type": "LN",
+        "support_scale": 10,
+        "proj_hid": 16,
+        "proj_out": 16,
+        "pred_hid": 16,
+        "pred_out": 16,
+    },
+    "num_simulations": 8,
+    "batch_size": 8,
+    "num_unroll_steps": 3,
+    "td_steps": 2,
+    "optim_type": "Adam",
+    "learning_rate": 0.003,
+    "lr_piecewise_constant_decay": False,
+    "cuda": False,
+}
+PICTURES = {
+    "model": {
+        "model_type": "conv",
+        "observation_shape": (2, 8, 8),
+        "image_channel": 1,
+        "frame_stack_num": 2,
+        "num_channels": 8,
+        "downsample": False,
+    }
+}
+
+
+class OpenModel(nn.Module):
+    """Says of an observation what stands in it: value, then a logit for each action."""
+
+    def __init__(self, num_actions=3):
+        super().__init__()
+        self.num_actions = num_actions
+        self.value_support = self.reward_support = ScalarSupport()
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def initial_inference(self, observation):
+        seen = observation * self.gain
+        value, logits = seen[:, :1], seen[:, 1 : 1 + self.num_actions]
+        return NetworkOutput(seen, torch.zeros_like(value), value, logits)
+
+    def recurrent_inference(self, latent_state, action):
+        return self.initial_inference(latent_state)
+
+
+class ArrayWindows:
+    """Sampled positions of episodes that are given as whole columns, row by row."""
+
+    def __init__(self, rows, *, steps_left, terminated, frame_stack=1, first=0):
+        """`rows` maps a column to (B, W, *shape), entry `first` being position t."""
+        self.rows = {name: np.array(values) for name, values in rows.items()}
+        self.steps_left = np.array(steps_left)
+        self.terminated = np.array(terminated)
+        self.ended = np.ones(len(self.steps_left), bool)
+        self.index = np.arange(len(self.steps_left)) * 100
+        self.weights = np.ones(len(self.steps_left), np.float32)
+        self.stamp = np.arange(len(self.steps_left))
+        self.asked = []
+        self._frame_stack = frame_stack
+        self._first = first
+
+    def take(self, name, start, stop):
+        self.asked.append(name)
+        known = self.rows[name]
+        at = np.clip(np.arange(start, stop) + self._first, 0, known.shape[1] - 1)
+        return known[:, at].copy()
+
+    def frames(self, start, stop):
+        return self.take("observation", start - self._frame_stack + 1, stop)
+
+    def write(self, start, columns, rows=None):
+        rows = np.arange(len(self.index)) if rows is None else rows
+        for name, values in columns.items():
+            for row, new in zip(rows, values, strict=True):
+                stop = min(start + len(new), int(self.steps_left[row]))
+                at = slice(self._first + start, self._first + stop)
+                self.rows[name][row, at] = new[: max(0, stop - start)]
+
+
+@pytest.fixture
+def open_model():
+    return OpenModel
+
+
+@pytest.fixture
+def array_windows():
+    return ArrayWindows
+
+
+@pytest.fixture
+def make_policy():
+    """A function from overrides of SMALL to a policy."""
+
+    def make(*layers, model=None, enable_field=None, **given):
+        cfg = merge(SMALL, *layers, given)
+        return MuZeroPolicy(cfg, model=model, enable_field=enable_field)
+
+    return make
+
+
+@pytest.fixture
+def pictures():
+    """Settings of a policy that looks at two stacked 8 x 8 frames."""
+    return PICTURES
+
+
+def spaces_of(policy):
+    """The spaces of an environment that the policy's model fits."""
+    model = policy.cfg.model
+    picture = model.model_type == "conv"
+    shape = (model.image_channel, *model.observation_shape[1:]) if picture else (4,)
+    return Spaces(
+        frame_shape=shape,
+        frame_dtype=np.dtype(np.uint8 if picture else np.float32),
+        kind="image" if picture else "vector",
+        action=ActionSpace("discrete", model.action_space_size),
+    )
+
+
+def episode(policy, number, length, *, terminated):
+    """One whole episode with plausible rows, a function of its number."""
+    rng = np.random.default_rng(number)
+    rows, actions = length + 1, policy.cfg.model.action_space_size
+    columns = policy.columns(policy.cfg, spaces_of(policy))
+    found = {c.name: np.zeros((rows, *c.shape), c.dtype) for c in columns}
+    shape, dtype = found["observation"].shape, found["observation"].dtype
+    pixels = dtype == np.uint8
+    found["observation"][:] = rng.integers(0, 256, shape) if pixels else rng.normal(size=shape)
+    found["action"][:] = rng.integers(0, actions, rows)
+    found["reward"][:] = rng.normal(size=rows)
+    found["child_visit"][:] = rng.dirichlet(np.ones(actions), rows)
+    found["root_value"][:] = rng.normal(size=rows)
+    found["root_value"][-1] = np.nan
+    found["predicted_value"][:] = rng.normal(size=rows)
+    found["to_play"][:] = -1
+    found["action_mask"][:] = True
+    return Segment(
+        episode=number,
+        offset=0,
+        columns=found,
+        length=length,
+        ended=True,
+        terminated=terminated,
+    )
+
+
+@pytest.fixture
+def make_episode():
+    """A function (policy, number, length, terminated=) -> Segment."""
+    return episode
+
+
+@pytest.fixture
+def fill():
+    """A function from a policy to a replay that holds some episodes for it."""
+
+    def make(policy, lengths=(12, 9, 15, 7), key=1):
+        columns = policy.columns(policy.cfg, spaces_of(policy))
+        buffer = ReplayBuffer(columns, policy.replay_settings(), key)
+        buffer.push([episode(policy, i, n, terminated=i % 2 == 0) for i, n in enumerate(lengths)])
+        return buffer
+
+    return make
+
+
+@pytest.fixture
+def spaces_for():
+    """A function from a policy to spaces that fit it."""
+    return spaces_of
