@@ -1,0 +1,46 @@
+"""Each distribution, built as a wheel, installs and passes its own tests without the others."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NEEDS = {"lzcore": [], "lz_ctree": [], "lz_ptree": [], "lz_muzero": ["lz_ctree"]}
+TESTS = {"lzcore": "tests/core"} | {
+    name: f"plugins/{name}/tests" for name in ("lz_ctree", "lz_ptree", "lz_muzero")
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", TESTS)
+def test_a_distribution_passes_its_own_tests_with_only_what_it_names(name, fresh, tmp_path):
+    environment = fresh(*{"lzcore", *NEEDS[name], name})
+    copy = shutil.copytree(ROOT / TESTS[name], tmp_path / "copy" / "tests")
+    for readme in (ROOT / TESTS[name]).parent.glob("README.md"):
+        shutil.copy(readme, copy.parent)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "copy")
+
+    assert environment.check().returncode == 0, environment.check().stdout
+    done = environment.run(
+        "python", "-m", "pytest", "-q", "-c", "pyproject.toml", str(copy), cwd=copy.parent
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+def test_lzcore_alone_lists_what_could_be_installed(fresh, tmp_path):
+    done = fresh("lzcore").run("lz", "list", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "lz-muzero" in done.stdout
+
+
+def test_without_the_compiled_tree_the_readable_one_serves_and_says_so(fresh, tmp_path):
+    environment = fresh("lzcore", "lz_ptree", "lz_muzero")
+    done = environment.run(
+        "lz", "run", "--policy", "muzero", "--max-env-steps", "60", "--out", "run", cwd=tmp_path
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No compiled tree can be used, so searches run on lz_ptree" in done.stdout

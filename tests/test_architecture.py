@@ -1,0 +1,66 @@
+"""Imports run one way, also those inside functions, and the core names no algorithm."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = {
+    "base": 0, "registry": 1, "nn": 2, "search": 2, "replay": 2, "envs": 2, "engine": 3, "cli": 4,
+}  # fmt: skip
+PLUGINS = {path.parent.name: path for path in ROOT.glob("plugins/*/pyproject.toml")}
+
+
+def imported(path):
+    """Full names of the modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+
+
+def floor_of(module):
+    return FLOORS.get(([*module.split("."), ""])[1])
+
+
+@pytest.mark.parametrize("folder", FLOORS)
+def test_a_floor_of_the_core_imports_only_itself_and_lower_floors(folder):
+    files = list((ROOT / "lzcore" / folder).rglob("*.py"))
+    assert files
+    for path in files:
+        for module in imported(path):
+            own = module.startswith(f"lzcore.{folder}")
+            if module.startswith("lzcore.") and not own:
+                level = floor_of(module)
+                assert level is not None, f"{path.name} imports {module}"
+                assert level < FLOORS[folder], f"{path.name} imports {module}"
+
+
+def test_the_core_imports_no_plugin_of_ours_and_names_no_policy():
+    for path in (ROOT / "lzcore").rglob("*.py"):
+        assert not [m for m in imported(path) if m.startswith("lz_")], path
+        strings = {n.value for n in ast.walk(ast.parse(path.read_text())) if _is_text(n)}
+        assert not strings & {"muzero", "alphazero", "efficientzero", "unizero"}, path
+
+
+def _is_text(node):
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_a_plugin_imports_only_the_plugins_that_its_pyproject_names(name):
+    named = PLUGINS[name].read_text()
+    for path in (PLUGINS[name].parent / name).rglob("*.py"):
+        others = {m.split(".")[0] for m in imported(path) if m.startswith("lz_")} - {name}
+        assert all(f'"{other.replace("_", "-")}' in named for other in others), path
+
+
+def test_every_module_can_be_imported():
+    import importlib
+
+    for root in [ROOT / "lzcore", *(PLUGINS[name].parent / name for name in PLUGINS)]:
+        for path in root.rglob("*.py"):
+            parts = path.relative_to(root.parent).with_suffix("").parts
+            importlib.import_module(".".join(p for p in parts if p != "__init__"))

@@ -1,0 +1,74 @@
+"""Every script under benchmarks/ runs and prints one JSON object; how fast is not asked here."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+QUICK = {
+    "collect": ["--episodes", "2", "--simulations", "2", "--seconds", "0.01"],
+    "learn_step": ["--ssl", "preset", "off", "--transitions", "2000", "--seconds", "0.01"],
+    "replay": ["--transitions", "2000", "--repeat", "1"],
+    "search": ["--simulations", "2", "--roots", "2", "--support-scale", "5", "--seconds", "0.01"],
+    "startup": ["--repeats", "1"],
+    "tree": ["--roots", "2", "--actions", "2", "--simulations", "2", "--seconds", "0.01"],
+}
+RUNS = {"kill_resume", "learning"}  # whole runs, each with tests of its own
+
+
+@pytest.fixture
+def figures(monkeypatch, capsys):
+    """Run a benchmark in this process and return its figures."""
+    threads = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def run(name, arguments):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="__main__")
+        told = json.loads(capsys.readouterr().out)
+        assert told["benchmark"] == name
+        assert told.keys() == {"benchmark", "settings", "figures", "machine", "versions"}
+        return told["figures"]
+
+    yield run
+    torch.set_num_threads(threads)
+    sys.modules.pop("harness", None)
+
+
+def numbers(value):
+    """All numbers of nested plain data."""
+    if isinstance(value, dict):
+        return [n for inner in value.values() for n in numbers(inner)]
+    if isinstance(value, list):
+        return [n for inner in value for n in numbers(inner)]
+    return [value] if isinstance(value, int | float) else []
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_benchmark_runs_and_tells_times(figures, name):
+    assert max(numbers(figures(name, QUICK[name]))) > 0
+
+
+def test_shares_sums_the_seconds_of_all_iterations(figures, tmp_path):
+    lines = [
+        {"iteration": 0, "env_step": 30, "seconds": {"env": 1.0, "search": 2.0}},
+        {"iteration": 1, "env_step": 80, "seconds": {"env": 1.0, "learn": 4.0}},
+    ]
+    (tmp_path / "times.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = figures("shares", [str(tmp_path)])
+    assert found["seconds"] == {"env": 2.0, "learn": 4.0, "search": 2.0}
+    assert found["shares"] == {"env": 0.25, "learn": 0.5, "search": 0.25}
+    assert found["env_steps_per_second"] == 10.0
+    assert found["env_steps_per_second_collecting"] == 20.0
+
+
+def test_every_benchmark_is_run_here_and_told_of_in_the_readme():
+    scripts = {path.stem for path in BENCHMARKS.glob("*.py")} - {"harness"}
+    assert scripts == {*QUICK, *RUNS, "shares"}
+    readme = (BENCHMARKS / "README.md").read_text()
+    assert [name for name in sorted(scripts) if f"`{name}.py`" not in readme] == []
