@@ -18,7 +18,13 @@ from lzcore.registry import EnvSpec, PolicySpec, Registry, get_registry, load
 @click.command("check-env")
 @click.argument("env_id", metavar="ID")
 @click.option("--policy", metavar="NAME", help="Also say what this policy would make of it.")
-@click.option("-o", "overrides", metavar="KEY=VALUE", multiple=True, help="One setting, env.KEY.")
+@click.option(
+    "-o",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="One setting, env.KEY; may be given again.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of what is played [0].")
 @click.pass_context
 def check_env(

@@ -36,7 +36,13 @@ def _asking(command: Command) -> Command:
     """Add the options that say which settings are meant."""
     path = click.Path(exists=True, dir_okay=False, path_type=Path)
     for option in (
-        click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting."),
+        click.option(
+            "-o",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="One setting; may be given again.",
+        ),
         click.option("--config", "file", type=path, metavar="FILE", help="TOML of settings."),
         click.option("--env", metavar="ID", help="An environment."),
         click.option("--policy", metavar="NAME", help="A policy."),

@@ -25,7 +25,9 @@ import click
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TOML of settings, laid over the preset.",
 )
-@click.option("-o", "overrides", metavar="KEY=VALUE", multiple=True, help="One setting.")
+@click.option(
+    "-o", "overrides", metavar="KEY=VALUE", multiple=True, help="One setting; may be given again."
+)
 @click.option("--resume", metavar="DIR", type=click.Path(path_type=Path), help="Go on with a run.")
 @click.option("--device", metavar="NAME", help="Of torch: cpu, cuda, cuda:1.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")

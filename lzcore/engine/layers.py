@@ -155,7 +155,8 @@ def default_environment(policy: PolicySpec) -> str:
     if found is None:
         raise ConfigError(
             f"The policy {policy.name!r} names no environment of its own to start with; "
-            "choose one, such as --env CartPole-v1."
+            "choose one, such as --env CartPole-v1. "
+            "(A plugin names one in default.toml of its presets.)"
         )
     return found[0].environment
 

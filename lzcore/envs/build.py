@@ -155,6 +155,13 @@ def _register_atari(env_id: str) -> None:
 
 
 def _unknown(env_id: str, module: str, name: str) -> str:
+    if module == "__main__" or "<" in name:  # what a callable is called in a run's files
+        return (
+            f"The environment {env_id!r} was a callable that only the script or notebook that made "
+            "it knows. Pass it there once more: lzcore.train(resume=DIR, env=...) or "
+            'lzcore.Agent.load(DIR, env=...). A function in a module, "module:name", needs no such '
+            "thing."
+        )
     known = [*gymnasium.registry, *(vars(sys.modules[module]) if module else ())]
     text = f"There is no Gymnasium environment {env_id!r}.{nearest(name, known)}"
     if re.search("NoFrameskip|Deterministic", name):

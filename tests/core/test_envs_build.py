@@ -98,6 +98,11 @@ class TestAnId:
         ):
             made("Xyzzy-v0")
 
+    @pytest.mark.parametrize("lost", ["__main__:<lambda>", "__main__:make", "tests:<locals>.make"])
+    def test_that_was_a_callable_is_told_how_to_pass_it_again(self, lost):
+        with pytest.raises(EnvError, match=r"was a callable .* lzcore\.Agent\.load\(DIR, env="):
+            GymEnv(lost, 1, GymSettings())
+
     def test_of_an_older_atari_naming_is_told_the_newer(self, registry):
         registry.pop("PongNoFrameskip-v4", None)
         with pytest.raises(EnvError, match=r'Atari games are named like "ALE/Pong-v5"\.'):

@@ -265,7 +265,8 @@ class MuZeroPolicy(TargetingPolicy):
             self._target_inference.refresh()
 
     def _monitor_vars_learn(self) -> list[str]:
-        return monitored(self._cfg.monitor_extra_statistics)
+        names = monitored(self._cfg.monitor_extra_statistics)
+        return [*names, *(part for part in self._loss_weights() if part not in names)]
 
     # --- what is kept -----------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from lz_muzero import monitor
+from lz_muzero.policy import MuZeroPolicy
 
 from lzcore.base import DivergedError, ShapeError
 from lzcore.nn import inverse_scalar_transform
@@ -361,3 +362,24 @@ def test_frames_that_do_not_fit_the_settings_are_refused(make_policy, sampled):
 
     with pytest.raises(ShapeError, match=r"expected 16 along axis 1: \(frame_stack_num 1 \+ "):
         policy.learn_mode.forward([current._replace(obs=current.obs[:, :12]), target])
+
+
+def test_a_loss_that_a_variant_adds_is_optimised_and_logged(make_policy, sampled):
+    class Variant(MuZeroPolicy):
+        def _losses(self, unrolled, batch, target):
+            size = unrolled.latent_state[0].flatten(1).square().sum(1)
+            return {**super()._losses(unrolled, batch, target), "latent_size": size}
+
+        def _loss_weights(self):
+            return {**super()._loss_weights(), "latent_size": 10.0}
+
+    plain = make_policy()
+    variant = Variant(plain.cfg)
+    batch = sampled(plain)
+    without, found = plain._forward_learn(batch), variant._forward_learn(batch)
+
+    assert found["latent_size"] > 0
+    assert found["total_loss"] == pytest.approx(
+        without["total_loss"] + 10.0 * found["latent_size"], rel=1e-5
+    )
+    assert "latent_size" in variant.learn_mode.monitor_vars()
