@@ -34,13 +34,14 @@ def main() -> None:
         whole = Path(folder) / "whole"
         command = [LZ, "run", "--policy", given.policy, "--env", given.env, "--quiet"]
         command += ["--seed", str(given.seed), "--max-env-steps", str(given.env_steps), "--out"]
-        began = time.perf_counter()
-        subprocess.run([*command, str(whole)], check=True, env=ENVIRON)
+        run, began = start([*command, str(whole)])
+        if run.wait():
+            sys.exit("The run that was not killed failed.")
         seconds = time.perf_counter() - began
         killed_after = []
         for number in range(given.kills):
             directory = Path(folder) / str(number)
-            killed_after.append(kill([*command, str(directory)], draw.uniform(2.0, seconds)))
+            killed_after.append(kill([*command, str(directory)], draw.uniform(0.0, seconds)))
             subprocess.run([LZ, "run", "--resume", str(directory), "--quiet"], check=True)
             difference = first_difference(whole, directory)
             if difference:
@@ -59,12 +60,21 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def start(command: list[str]) -> tuple[subprocess.Popen[bytes], float]:
+    """Start a run; return it and when it had begun: before that there is nothing to resume."""
+    run, config = subprocess.Popen(command, env=ENVIRON), Path(command[-1]) / "config.toml"
+    while not config.exists() and run.poll() is None:
+        time.sleep(0.01)
+    return run, time.perf_counter()
+
+
 def kill(command: list[str], after: float) -> float:
-    """Start a run, kill it after so many seconds, and return them."""
-    run = subprocess.Popen(command, env=ENVIRON)
+    """Start a run, kill it so many seconds after it has begun, and return them."""
+    run, _ = start(command)
     time.sleep(after)
     run.send_signal(signal.SIGKILL)
-    run.wait()
+    if run.wait() != -signal.SIGKILL:
+        sys.exit(f"The run had ended before it could be killed after {after:.1f} s; try again.")
     return round(after, 1)
 
 

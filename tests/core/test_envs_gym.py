@@ -177,7 +177,10 @@ class TestSeeds:
     def test_the_largest_seed_is_taken(self):
         env, _ = begun(num_envs=1)
 
-        env.reset(ids(0), np.array([2**64 - 1], np.uint64))
+        seen = env.reset(ids(0), np.array([2**64 - 1], np.uint64))
+
+        assert seen.env_id.tolist() == [0]
+        assert seen.timestep.tolist() == [0]
 
 
 class TestActionMasks:

@@ -149,9 +149,13 @@ def test_stored_root_values_replace_the_network_where_there_are_any(open_policy,
 def test_with_stored_values_no_observation_is_evaluated(open_policy, array_windows):
     policy = open_policy(use_root_value=True)
     policy._target_inference = None
-    known = np.zeros((1, UNROLL + STEPS + 2), np.float32)
+    known = np.arange(UNROLL + STEPS + 2, dtype=np.float32)[None]
 
-    policy.make_batch(counted(array_windows, steps_left=50, terminated=False, root_value=known))
+    windows = counted(array_windows, steps_left=50, terminated=False, root_value=known)
+    _, target = policy.make_batch(windows)
+
+    assert np.isfinite(target.target_value).all()
+    assert np.ptp(target.target_value) > 0  # the stored values, which differ, are in it
 
 
 def test_the_target_network_sees_stacked_pictures(make_policy, fill, pictures):
