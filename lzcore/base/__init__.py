@@ -23,8 +23,9 @@ _HOME = {
     "model": ("Model", "NetworkOutput"),
     "policy": ("Decisions", "Policy"),
     "replay": ("Buffer", "Column", "ReplaySettings", "Segment", "Windows"),
-    "seeding": ("Stream", "derive_seed", "stream_key", "uniform"),
-    "tree": ("Evaluation", "Leaves", "SearchResult", "Tree", "TreeSpec"),
+    "seeding": ("Stream", "derive_seed", "open_uniform", "stream_key", "uniform"),
+    "tree": ("Evaluation", "Leaves", "Reuse", "SearchResult", "Tree"),
+    "treespec": ("TreeSpec",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE_OF)

@@ -52,6 +52,12 @@ def uniform(seeds: Seeds, *counters: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return (derive_seed(seeds, *counters) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+def open_uniform(seeds: Seeds, *counters: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Draw from (0, 1), neither end included, with 52 random bits: safe to take logarithms of."""
+    bits = derive_seed(seeds, *counters) >> np.uint64(12)
+    return (bits.astype(np.float64) + 0.5) * 2.0**-52
+
+
 def generator(key: int, *counters: int) -> np.random.Generator:
     """Return a NumPy generator for draws that no other stream may share or disturb."""
     return np.random.Generator(np.random.PCG64(int(derive_seed(key, *counters))))
