@@ -1,18 +1,21 @@
 """What a tree refuses, said so that the caller can mend it.
 
-Shape letters: B roots searched together, E edges of a node (the actions).
+Shape letters: B roots searched together, R states evaluated together (row r belongs to root
+r % B), E edges of a decision node, A discrete actions, C chance outcomes, W numbers in a row of
+logits, K sampled actions, D numbers of a continuous action.
 """
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
-from lzcore.base.tree import Array, Evaluation
-
-Flags: TypeAlias = npt.NDArray[np.bool_]
+from lz_ptree.functions import Flags
+from lzcore.base.tree import Array, Evaluation, Reuse
+from lzcore.base.treespec import TreeSpec
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_BOOL = (np.dtype(np.bool_),)
+
+
+# --- evaluations ---------------------------------------------------------------------------------
 
 
 def root_count(evaluation: Evaluation) -> int:
@@ -27,59 +30,186 @@ def root_count(evaluation: Evaluation) -> int:
     return int(shape[0])
 
 
-def check_evaluation(evaluation: Evaluation, num_roots: int, num_edges: int) -> None:
-    """Check every array of an evaluation that is given; ValueError names the first at fault."""
-    numbers(evaluation.value, "evaluation.value", (num_roots,))
-    numbers(evaluation.logits, "evaluation.logits", (num_roots, num_edges))
+def check_evaluation(
+    spec: TreeSpec,
+    evaluation: Evaluation,
+    needed: Flags,
+    chance_unless_told: Flags,
+    num_roots: int,
+) -> None:
+    """Check every array of an evaluation that is given; ValueError names the first at fault.
+
+    Args:
+        spec: decides the shapes, and what may be given at all.
+        evaluation: of R states.
+        needed: (R,) rows that are read.
+        chance_unless_told: (R,) rows that are chance nodes unless `is_chance` is given.
+        num_roots: B.
+    """
+    rows = needed.shape
+    numbers(evaluation.value, "evaluation.value", rows, num_roots, needed)
+    live = needed & ~_flags(evaluation.terminal, "evaluation.terminal", rows)
+    if evaluation.is_chance is not None and spec.num_chance_outcomes == 0:
+        raise ValueError(
+            "evaluation.is_chance is given, but num_chance_outcomes of the spec is 0. Leave it "
+            "out, or give num_chance_outcomes."
+        )
+    is_chance = chance_unless_told
+    if evaluation.is_chance is not None:
+        is_chance = _flags(evaluation.is_chance, "evaluation.is_chance", rows)
+    read = live[:, None] & columns_read(spec, is_chance, spec.num_logits)
+    numbers(evaluation.logits, "evaluation.logits", read.shape, num_roots, read)
+    if spec.is_continuous:
+        _deviations(evaluation.logits, live, num_roots)
     if evaluation.reward is not None:
-        numbers(evaluation.reward, "evaluation.reward", (num_roots,))
+        numbers(evaluation.reward, "evaluation.reward", rows, num_roots, needed)
     if evaluation.discount is not None:
-        numbers(evaluation.discount, "evaluation.discount", (num_roots,))
-    if evaluation.legal_actions is not None:
-        legal(evaluation.legal_actions, "evaluation.legal_actions", (num_roots, num_edges))
+        numbers(evaluation.discount, "evaluation.discount", rows, num_roots, needed)
     if evaluation.to_play is not None:
-        players(evaluation.to_play, "evaluation.to_play", num_roots)
+        players(evaluation.to_play, "evaluation.to_play", rows, num_roots, needed)
+    allowed = np.ones((len(needed), spec.num_choices), dtype=np.bool_)
+    if evaluation.legal_actions is not None:
+        allowed = evaluation.legal_actions
+        legal(spec, allowed, "evaluation.legal_actions", live, is_chance, num_roots)
+    if evaluation.actions is not None:
+        sampled(spec, evaluation.actions, live & ~is_chance, allowed, num_roots)
 
 
-def numbers(array: Array, name: str, shape: tuple[int, ...]) -> None:
-    """Check that an array holds finite float32 or float64 numbers in this shape."""
+def columns_read(spec: TreeSpec, is_chance: Flags, width: int) -> Flags:
+    """(R, width) numbers of a row that count: C of a chance node, A of a decision node."""
+    if spec.is_continuous:
+        return np.ones((len(is_chance), width), dtype=np.bool_)
+    count = np.where(is_chance, spec.num_chance_outcomes, spec.num_actions)
+    return np.arange(width) < count[:, None]
+
+
+def numbers(
+    array: Array,
+    name: str,
+    shape: tuple[int, ...],
+    num_roots: int,
+    read: Flags | None = None,
+) -> None:
+    """Check that an array holds finite float32 or float64 numbers in this shape, where read."""
     _check_array(name, array, _FLOATS)
     _check_shape(name, array, shape)
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        at = tuple(bad[0].tolist())
+    wrong = ~np.isfinite(array)
+    at = _first(wrong if read is None else wrong & read)
+    if at is not None:
         remedy = (
             "Mark illegal actions in legal_actions, not by their logits"
             if name.endswith("logits")
             else "Look for a model or an environment that has diverged"
         )
         raise ValueError(
-            f"{name}{list(at)} is {array[at]}, at root {at[0]}; expected a finite number. {remedy}."
+            f"{name}{list(at)} is {array[at]}, at root {at[0] % num_roots}; expected a finite "
+            f"number. {remedy}."
         )
 
 
-def legal(array: Array, name: str, shape: tuple[int, ...]) -> None:
-    """Check that a mask allows something in every row."""
-    _check_array(name, array, (np.dtype(np.bool_),))
-    _check_shape(name, array, shape)
-    empty = np.flatnonzero(~array.any(axis=1))
-    if len(empty):
+def _deviations(logits: Array, live: Flags, num_roots: int) -> None:
+    half = logits.shape[1] // 2
+    least = np.finfo(np.float32).tiny  # what lies below is 0 to a float32
+    at = _first((logits[:, half:] < least) & live[:, None])
+    if at is not None:
+        entry = [at[0], half + at[1]]
         raise ValueError(
-            f"{name} allows no action at root {empty[0]}; expected at least one True in each row. "
-            "Leave states without a move out of the batch."
+            f"evaluation.logits{entry} is {logits[tuple(entry)]}, at root {at[0] % num_roots}; "
+            f"expected a standard deviation above 0. Columns from {half} on are deviations: pass "
+            "them through softplus or exp."
         )
 
 
-def players(array: Array, name: str, num_roots: int) -> None:
+def legal(
+    spec: TreeSpec,
+    array: Array,
+    name: str,
+    live: Flags,
+    is_chance: Flags,
+    num_roots: int,
+) -> None:
+    """Check that a mask over choices allows something in every row that has edges."""
+    if spec.is_continuous:
+        raise ValueError(
+            f"{name} is given, but actions are vectors (action_dim is {spec.action_dim}), which "
+            "no mask can speak of. Leave it out."
+        )
+    at_root = name == "legal_actions"
+    width = spec.num_actions if at_root else spec.num_choices
+    _check_array(name, array, _BOOL)
+    _check_shape(name, array, (len(live), width))
+    allows_none = ~(array & columns_read(spec, is_chance, width)).any(axis=1)
+    at = _first(allows_none & live)
+    if at is not None:
+        raise ValueError(
+            f"{name} allows no {'outcome' if is_chance[at] else 'action'} at root "
+            f"{at[0] % num_roots}; expected at least one True in each row. "
+            + ("Leave it out of the batch." if at_root else "Mark finished games in terminal.")
+        )
+
+
+def players(
+    array: Array,
+    name: str,
+    shape: tuple[int, ...],
+    num_roots: int,
+    read: Flags | None = None,
+) -> None:
     """Check that an array says who moves: -1 (one player), 1 or 2."""
     _check_array(name, array, (np.dtype(np.int8),))
-    _check_shape(name, array, (num_roots,))
-    bad = np.flatnonzero(~np.isin(array, (-1, 1, 2)))
-    if len(bad):
+    _check_shape(name, array, shape)
+    wrong = ~np.isin(array, (-1, 1, 2))
+    at = _first(wrong if read is None else wrong & read)
+    if at is not None:
         raise ValueError(
-            f"{name}[{bad[0]}] is {array[bad[0]]}, at root {bad[0]}; expected -1, 1 or 2. "
+            f"{name}[{at[0]}] is {array[at]}, at root {at[0] % num_roots}; expected -1, 1 or 2. "
             "Pass -1 where there is one player."
         )
+
+
+# --- sampled actions -----------------------------------------------------------------------------
+
+
+def sampled(spec: TreeSpec, array: Array, read: Flags, allowed: Flags, num_roots: int) -> None:
+    """Check actions that the caller sampled for the R rows that are `read`."""
+    name = "evaluation.actions"
+    if not spec.is_sampled:
+        raise ValueError(
+            f"{name} is given, but num_sampled_actions of the spec is 0. Leave it out, or say how "
+            "many actions a node has."
+        )
+    shape: tuple[int, ...] = (len(read), spec.num_sampled_actions)
+    if spec.is_continuous:
+        _check_array(name, array, (np.dtype(np.float32),))
+        _check_shape(name, array, (*shape, spec.action_dim))
+        at = _first(~(np.abs(array) < 1.0) & read[:, None, None])
+        if at is not None:
+            raise ValueError(
+                f"{name}{list(at)} is {array[at]}, at root {at[0] % num_roots}; expected a number "
+                "between -1 and 1, without the ends. Scale actions and clip them."
+            )
+        return
+    _check_array(name, array, (np.dtype(np.int64),))
+    _check_shape(name, array, shape)
+    at = _first(_not_rising(array, allowed[:, : spec.num_actions]) & read)
+    if at is not None:
+        raise ValueError(
+            f"{name}[{at[0]}] is {array[at].tolist()}, at root {at[0] % num_roots}; expected "
+            f"rising ids of allowed actions below {spec.num_actions}, at least one, then -1. Sort "
+            "them, merge equal ones and fill up with -1."
+        )
+
+
+def _not_rising(actions: Array, allowed: Flags) -> Flags:
+    """(R,) rows of (R, K) that are not rising ids of allowed actions with -1 behind them."""
+    known = (actions >= 0) & (actions < allowed.shape[1])
+    may_be = np.take_along_axis(allowed, np.where(known, actions, 0), axis=1) & known
+    before = np.pad(actions, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
+    rises = (actions > before) & ((before >= 0) | (np.arange(actions.shape[1]) == 0))
+    return ~((rises & may_be) | (actions == -1)).all(axis=1) | (actions[:, 0] == -1)
+
+
+# --- what only a root has ------------------------------------------------------------------------
 
 
 def counter_seeds(array: Array, num_roots: int) -> None:
@@ -88,16 +218,71 @@ def counter_seeds(array: Array, num_roots: int) -> None:
     _check_shape("seeds", array, (num_roots,))
 
 
-def root_noise(array: Array, allowed: Flags) -> None:
-    """Check that noise is a distribution over the legal actions of each root."""
-    numbers(array, "noise", allowed.shape)
-    outside = ((array < 0) | ((array > 0) & ~allowed)).any(axis=1)
-    bad = np.flatnonzero(outside | (np.abs(array.sum(axis=1, dtype=np.float64) - 1.0) > 1e-4))
-    if len(bad):
+def root_noise(spec: TreeSpec, array: Array, allowed: Flags) -> None:
+    """Check the noise of B roots.
+
+    Args:
+        spec: under `gumbel` any finite numbers will do, under `puct` a distribution is expected.
+        array: (B, E) the noise.
+        allowed: (B, A) the legal actions.
+    """
+    shape = (len(allowed), spec.num_edges)
+    numbers(array, "noise", shape, len(allowed))
+    if spec.rule == "gumbel":
+        return
+    outside = array < 0
+    over, but = "slots", ""
+    if not spec.is_sampled:
+        outside = outside | ((array > 0) & ~allowed)
+        over, but = "legal actions", " and are 0 where illegal"
+    total = array.sum(axis=1, dtype=np.float64)
+    at = _first(outside.any(axis=1) | (np.abs(total - 1.0) > 1e-4))
+    if at is not None:
         raise ValueError(
-            f"noise is not a distribution over the legal actions at root {bad[0]}; expected "
-            "numbers >= 0 that sum to 1 and are 0 where illegal. Draw it over the legal actions."
+            f"noise is not a distribution over the {over} at root {at[0]}; expected numbers >= 0 "
+            f"that sum to 1{but}. Draw it over the {over}."
         )
+
+
+def reused(spec: TreeSpec, reuse: Reuse, allowed: Flags) -> None:
+    """Check what an earlier search says of B roots; `allowed` are their (B, A) legal actions."""
+    for is_so, what in (
+        (spec.rule == "gumbel", "rule 'gumbel'"),
+        (spec.is_sampled, "sampled actions"),
+        (spec.root_expand_all, "root_expand_all"),
+    ):
+        if is_so:
+            raise ValueError(f"reuse is given with {what}; expected plain 'puct'. Leave it out.")
+    num_roots, num_actions = allowed.shape
+    _check_array("reuse.action", reuse.action, (np.dtype(np.int64),))
+    _check_shape("reuse.action", reuse.action, (num_roots,))
+    known = (reuse.action >= 0) & (reuse.action < num_actions)
+    is_legal = known & allowed[np.arange(num_roots), np.where(known, reuse.action, 0)]
+    at = _first(~is_legal & (reuse.action != -1))
+    if at is not None:
+        raise ValueError(
+            f"reuse.action[{at[0]}] is {reuse.action[at]}, at root {at[0]}; expected a legal "
+            f"action below {num_actions}. Pass -1 where nothing is known."
+        )
+    numbers(reuse.value, "reuse.value", (num_roots,), num_roots, reuse.action >= 0)
+
+
+# --- arrays --------------------------------------------------------------------------------------
+
+
+def _first(wrong: Flags) -> tuple[int, ...] | None:
+    """Where the first True is, if there is one."""
+    places = np.argwhere(wrong)
+    return tuple(places[0].tolist()) if len(places) else None
+
+
+def _flags(array: Array | None, name: str, shape: tuple[int, ...]) -> Flags:
+    """The flags that are given, checked; all False if none are."""
+    if array is None:
+        return np.zeros(shape, dtype=np.bool_)
+    _check_array(name, array, _BOOL)
+    _check_shape(name, array, shape)
+    return array
 
 
 def _check_array(name: str, array: object, dtypes: tuple[np.dtype[np.generic], ...]) -> None:

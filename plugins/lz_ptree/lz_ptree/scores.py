@@ -1,4 +1,4 @@
-"""Which edge a search takes: scores of the edges of K nodes, and the choice among them.
+"""The rule `puct`: scores of the edges of K nodes, and the choice among them.
 
 The rules and the reasons for them are in docs/search.md, in the same order as here.
 
@@ -7,45 +7,14 @@ E edges of a node.
 """
 
 import math
-from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from lzcore.base.tree import TreeSpec
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-Ints: TypeAlias = npt.NDArray[np.signedinteger[Any]]
-Flags: TypeAlias = npt.NDArray[np.bool_]
+from lz_ptree.functions import Flags, Floats, Ints, sum_in_order
+from lz_ptree.nodes import Nodes
+from lzcore.base.treespec import TreeSpec
 
 NEAR = 1e-6  # tie_break "random" draws among the scores this close to the best
-
-
-class Nodes(NamedTuple):
-    """K nodes at which a choice is due."""
-
-    is_root: bool
-    visit_count: Ints  # (K,) N, the visit that evaluated the node included
-    value: Floats  # (K,) V, for the player to move
-    to_play: Ints  # (K,) -1, 1 or 2
-    logits: Floats  # (K, E) of the prior; -inf where the edge is not allowed
-    prior: Floats  # (K, E) their softmax
-    edge_visits: Ints  # (K, E) n
-    q_value: Floats  # (K, E) signed; read only where n > 0
-    tree_q_low: Floats  # (K,) least q that the whole tree has seen, inf before the first
-    tree_q_high: Floats  # (K,) greatest
-    parent_q: Floats  # (K,) `mean_q` of the node above, for the player to move here
-    draw: Floats  # (K,) uniform in [0, 1), for tie_break "random"
-
-    @property
-    def visited(self) -> Flags:
-        """(K, E) edges that were taken before."""
-        return self.edge_visits > 0
-
-    @property
-    def allowed(self) -> Flags:
-        """(K, E) edges that may be taken."""
-        return self.logits > -np.inf
 
 
 def choose_edge(spec: TreeSpec, nodes: Nodes, exploration: Floats) -> tuple[Ints, Floats]:
@@ -65,9 +34,10 @@ def choose_edge(spec: TreeSpec, nodes: Nodes, exploration: Floats) -> tuple[Ints
         transform(spec, nodes, nodes.q_value),
         unvisited_value(spec, nodes, mean_q)[:, None],
     )
-    bonus = weight[:, None] * (nodes.prior / (1 + nodes.edge_visits))
+    prior = np.where(nodes.is_known, 0.0, nodes.prior)
+    bonus = weight[:, None] * (prior / (1 + nodes.edge_visits))
     score = np.where(nodes.allowed, value + bonus, -np.inf)
-    return _best_edge(spec, nodes, score, weight), mean_q
+    return _best_edge(spec, nodes, score, prior, weight), mean_q
 
 
 # --- how much the prior weighs -------------------------------------------------------------------
@@ -155,34 +125,34 @@ def _one_more_loss(spec: TreeSpec, nodes: Nodes) -> Floats:
 
 
 def _sum_of_visited(nodes: Nodes, value: Floats) -> Floats:
-    """(K,) sums in the order of the edges, one after another, so that every tree rounds alike."""
-    return np.where(nodes.visited, value, 0.0).cumsum(axis=1)[:, -1]
+    return sum_in_order(np.where(nodes.visited, value, 0.0))
 
 
 # --- which of the best ---------------------------------------------------------------------------
 
 
-def _best_edge(spec: TreeSpec, nodes: Nodes, score: Floats, weight: Floats) -> Ints:
+def _best_edge(spec: TreeSpec, nodes: Nodes, score: Floats, prior: Floats, weight: Floats) -> Ints:
     """Return (K,) the edge of the highest score, ties broken as `spec` says."""
     if spec.tie_break == "random":
         return _drawn(score >= score.max(axis=1, keepdims=True) - NEAR, nodes.draw)
-    score = np.where(_competing(nodes, weight), score, -np.inf)
+    score = np.where(_competing(spec, nodes, weight), score, -np.inf)
     if spec.tie_break == "prior":
         tied = score == score.max(axis=1, keepdims=True)
-        return np.where(tied, nodes.logits, -np.inf).argmax(axis=1)
+        return np.where(tied, prior, -np.inf).argmax(axis=1)
     return score.argmax(axis=1)
 
 
-def _competing(nodes: Nodes, weight: Floats) -> Flags:
+def _competing(spec: TreeSpec, nodes: Nodes, weight: Floats) -> Flags:
     """(K, E) visited edges, and of the others, which share one value, the best by its prior.
 
     That one has the highest score among them also where float64 no longer shows it. Where the
-    prior has no weight, before a root's first visit under some fpu, all allowed edges compete.
+    prior has no weight, before a root's first visit under some fpu, all allowed edges compete,
+    unless ties go to the best prior anyway.
     """
-    unvisited = nodes.allowed & ~nodes.visited
-    best = np.where(unvisited, nodes.logits, -np.inf).argmax(axis=1)
-    is_best = np.arange(unvisited.shape[1]) == best[:, None]
-    return nodes.visited | (unvisited & (is_best | (weight == 0.0)[:, None]))
+    best = np.where(nodes.open, nodes.weight, -np.inf).argmax(axis=1)
+    is_best = np.arange(nodes.open.shape[1]) == best[:, None]
+    all_tie = (weight == 0.0) & (spec.tie_break != "prior")
+    return nodes.visited | (nodes.open & (is_best | all_tie[:, None]))
 
 
 def _drawn(candidates: Flags, draw: Floats) -> Ints:

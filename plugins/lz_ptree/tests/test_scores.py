@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lz_ptree.scores import Nodes, choose_edge, exploration_table, transform, unvisited_value
+from lz_ptree.nodes import Nodes
+from lz_ptree.scores import choose_edge, exploration_table, transform, unvisited_value
 
-from lzcore.base.tree import TreeSpec
+from lzcore.base.treespec import TreeSpec
 
 
 def spec(**changes):
@@ -21,8 +22,9 @@ def node(**changes):
         "is_root": False,
         "visit_count": np.array([4]),
         "value": np.array([1.0]),
+        "raw_value": np.array([1.0]),
         "to_play": np.array([-1]),
-        "logits": np.log([[0.2, 0.3, 0.5, 0.0]], where=[[True, True, True, False]], out=no_edge()),
+        "allowed": np.array([[True, True, True, False]]),
         "prior": np.array([[0.2, 0.3, 0.5, 0.0]]),
         "edge_visits": np.array([[2, 0, 1, 0]]),
         "q_value": np.array([[3.0, 0.0, -1.0, 0.0]]),
@@ -30,12 +32,12 @@ def node(**changes):
         "tree_q_high": np.array([8.0]),
         "parent_q": np.array([4.0]),
         "draw": np.array([0.0]),
+        "is_known": np.zeros((1, 4), bool),
+        **changes,
     }
-    return Nodes(**{**fields, **changes})
-
-
-def no_edge():
-    return np.full((1, 4), -np.inf)
+    fields.setdefault("weight", fields["prior"])
+    fields.setdefault("visited", fields["edge_visits"] > 0)
+    return Nodes(**fields)
 
 
 def fresh(**changes):
@@ -231,6 +233,30 @@ def test_an_edge_that_is_not_allowed_is_never_chosen():
     tempting = node(prior=np.array([[0.0, 0.0, 0.0, 1.0]]), value=np.array([-9.0]))
 
     assert chosen(tempting) == 0
+    assert chosen(fresh(prior=np.array([[0.0, 0.0, 0.0, 1.0]]))) == 0
+
+
+def test_an_edge_whose_value_is_known_scores_by_that_alone():
+    lately = {"prior": np.array([[0.9, 0.05, 0.05, 0.0]]), "q_value": np.array([[1.0, 0, -1, 0]])}
+    options = {"pb_c_init": 10.0, "pb_c_base": 1e9}
+    known = np.array([[True, False, False, False]])
+
+    # the weight is 20: 1 + 20 * 0.9 / 3 without, 1 with it; edge 1 has 1 + 20 * 0.05
+    assert chosen(node(**lately), **options) == 0
+    assert chosen(node(**lately, is_known=known), **options) == 1
+
+
+def test_an_edge_whose_child_exists_without_a_visit_counts_as_visited():
+    """After root_expand_all: the q of every edge counts, though none has a visit of its own."""
+    expanded = node(
+        visited=np.array([[True, True, True, False]]),
+        q_value=np.array([[3.0, -1.0, -1.0, 0.0]]),
+        edge_visits=np.array([[0, 0, 0, 0]]),
+    )
+
+    # 3 + 2 * 0.2, -1 + 2 * 0.3 and -1 + 2 * 0.5; unvisited ones would have counted for 1
+    assert chosen(expanded, pb_c_init=1.0, pb_c_base=1e9) == 0
+    assert choose_value(spec(fpu="ez_mean_q", q_transform="none"), expanded) == 1.25  # 4+3-1-1
 
 
 def test_the_best_prior_is_taken_first_also_where_float64_cannot_see_the_difference():
