@@ -5,7 +5,8 @@ Shape letters: B roots searched together, M nodes of a tree, L a latent state.
 
 from typing import Any
 
-from lzcore.base.tree import Array, Evaluation, Leaves, TreeSpec
+from lzcore.base.tree import Array, Evaluation, Leaves, Reuse
+from lzcore.base.treespec import TreeSpec
 
 class TreeBatch:
     def __init__(self, spec: TreeSpec, leaves_type: type[Leaves]) -> None: ...
@@ -16,6 +17,7 @@ class TreeBatch:
         to_play: Array | None = None,
         seeds: Array | None = None,
         noise: Array | None = None,
+        reuse: Reuse | None = None,
     ) -> None: ...
     def select(self) -> Leaves: ...
     def backup(self, evaluation: Evaluation) -> None: ...
@@ -23,7 +25,7 @@ class TreeBatch:
         """Copy pool[parent[b], b] of the selected leaves to out[b].
 
         Args:
-            pool: (M, B, *L), C-contiguous, M >= S + 1, any plain dtype.
+            pool: (nodes, B, *L), C-contiguous, at least M nodes, any plain dtype.
             out: (B, *L) of that dtype, C-contiguous and writable.
         """
 

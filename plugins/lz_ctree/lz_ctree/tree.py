@@ -1,20 +1,21 @@
 """The compiled tree as lzcore knows it: `select` and `backup` go straight to C++.
 
-Shape letters: B roots searched together, E edges of a node (the actions), S simulations.
+Shape letters: B roots searched together, E edges of a decision node, S simulations.
 """
 
 from lz_ctree import _ctree
-from lzcore.base.tree import Leaves, SearchResult, TreeSpec
+from lzcore.base.tree import Leaves, SearchResult
+from lzcore.base.treespec import TreeSpec
 
-_MOST = 2**31 - 2  # node and edge numbers are 32 bits wide, and S simulations make S + 1 nodes
+_MOST = 2**31 - 2  # node and edge numbers are 32 bits wide
 
 
 class CTree(_ctree.TreeBatch):
-    """A batch of PUCT searches; see `lzcore.base.tree.Tree` for the calls and their order.
+    """A batch of searches; see `lzcore.base.tree.Tree` for the calls and their order.
 
-    Vectors of an evaluation may have any stride; in rows over the edges, the numbers of one root
-    lie side by side. Besides the protocol it moves latents, `take` and `put`. A tree serves one
-    thread at a time; the GIL is released while it works.
+    Vectors of an evaluation may have any stride; in rows, the numbers of one root lie side by side.
+    Besides the protocol it moves latents, `take` and `put`. A tree serves one thread at a time; the
+    GIL is released while it works.
     """
 
     def __init__(self, spec: TreeSpec) -> None:
@@ -23,11 +24,12 @@ class CTree(_ctree.TreeBatch):
         if missing:
             raise ValueError(missing)
         super().__init__(spec, Leaves)
+        self.spec = spec
 
     @staticmethod
     def supports(spec: TreeSpec) -> str | None:
         """Return None if this tree can run `spec`, else one line that says what it lacks."""
-        for name in ("num_simulations", "num_actions"):
+        for name in ("num_nodes", "num_edges", "num_logits"):
             if getattr(spec, name) > _MOST:
                 return f"{name} is {getattr(spec, name)}; the C++ tree counts up to {_MOST}"
         return None

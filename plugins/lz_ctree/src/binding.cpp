@@ -1,94 +1,25 @@
 // The Python class TreeBatch: checks, the order of calls, and arrays shared without copies.
 //
-// Shape letters: B roots searched together, M = S + 1 nodes of a tree, E edges of a node,
-// L a latent state.
+// Shape letters: B roots searched together, R leaves evaluated together, M nodes of a tree, E edges
+// of a decision node, X the longer of E and the chance outcomes, K sampled actions, D numbers of a
+// continuous action, L a latent state.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <map>
 #include <string>
 
 #include "arguments.h"
 #include "search.h"
+#include "spec.h"
 
 namespace lz {
 
 namespace py = pybind11;
 
 namespace {
-
-template <class T>
-T Named(const char* setting, const std::string& name, const std::map<std::string, T>& known) {
-  const auto found = known.find(name);
-  if (found != known.end()) return found->second;
-  throw py::value_error(std::string(setting) + " is '" + name +
-                        "', which this tree does not know.");
-}
-
-QTransform QTransformNamed(const std::string& name) {
-  return Named<QTransform>("q_transform", name,
-                           {{"parent_and_siblings", QTransform::kParentAndSiblings},
-                            {"min_max", QTransform::kMinMax},
-                            {"tree_min_max", QTransform::kTreeMinMax},
-                            {"none", QTransform::kNone}});
-}
-
-Fpu FpuNamed(const std::string& name) {
-  return Named<Fpu>("fpu", name,
-                    {{"mctx", Fpu::kMctx},
-                     {"parent_value", Fpu::kParentValue},
-                     {"muzero_paper", Fpu::kMuzeroPaper},
-                     {"ez_mean_q", Fpu::kEzMeanQ},
-                     {"zero", Fpu::kZero},
-                     {"minizero", Fpu::kMinizero}});
-}
-
-TieBreak TieBreakNamed(const std::string& name) {
-  return Named<TieBreak>(
-      "tie_break", name,
-      {{"lowest", TieBreak::kLowest}, {"prior", TieBreak::kPrior}, {"random", TieBreak::kRandom}});
-}
-
-// c(N) * sqrt(N) for every N a node can have.
-std::vector<double> ExplorationTable(int32_t num_simulations, double init, double base) {
-  std::vector<double> table(static_cast<size_t>(num_simulations) + 2);
-  for (size_t n = 0; n < table.size(); ++n) {
-    const double visits = static_cast<double>(n);
-    table[n] = (init + std::log((visits + base + 1.0) / base)) * std::sqrt(visits);
-  }
-  return table;
-}
-
-// lzcore.base.tree.TreeSpec, an attrs record that has validated itself.
-SearchParams ReadSpec(py::handle spec) {
-  const auto number = [&](const char* name) { return spec.attr(name).cast<double>(); };
-  const auto text = [&](const char* name) { return spec.attr(name).cast<std::string>(); };
-  const auto bounds = spec.attr("q_bounds").cast<py::sequence>();
-  SearchParams params;
-  params.num_simulations = spec.attr("num_simulations").cast<int32_t>();
-  params.num_actions = spec.attr("num_actions").cast<int32_t>();
-  const py::object max_depth = spec.attr("max_depth");
-  params.max_depth = params.num_simulations;
-  if (!max_depth.is_none()) {
-    params.max_depth =
-        static_cast<int32_t>(std::min<int64_t>(max_depth.cast<int64_t>(), params.num_simulations));
-  }
-  params.discount = number("discount");
-  params.root_noise_weight = number("root_noise_weight");
-  params.puct = {
-      QTransformNamed(text("q_transform")),
-      FpuNamed(text("fpu")),
-      TieBreakNamed(text("tie_break")),
-      number("range_floor"),
-      bounds[0].cast<double>(),
-      bounds[1].cast<double>(),
-      ExplorationTable(params.num_simulations, number("pb_c_init"), number("pb_c_base"))};
-  return params;
-}
 
 // Refuses a second thread while one is in a call that has released the GIL.
 class InUse {
@@ -108,12 +39,46 @@ class InUse {
   bool* flag_;
 };
 
+using Shape = std::vector<py::ssize_t>;
+
 template <class T>
-py::array_t<T> Filled(std::vector<py::ssize_t> shape, T value) {
-  py::array_t<T> array(std::move(shape));
+py::array_t<T> Filled(const Shape& shape, T value) {
+  py::array_t<T> array(shape);
   std::fill_n(array.mutable_data(), array.size(), value);
   return array;
 }
+
+// An array of `shape` whose memory goes to `*data`, or None, if it is not asked for.
+template <class T>
+py::object FilledIf(bool is_wanted, const Shape& shape, T value, T** data) {
+  *data = nullptr;
+  if (!is_wanted) return py::none();
+  auto array = Filled<T>(shape, value);
+  *data = array.mutable_data();
+  return array;
+}
+
+// What one select writes, and the named tuple that shows it. NumPy owns the arrays, so one that the
+// caller keeps outlives a search of another size.
+struct SharedLeaves {
+  LeafArrays arrays = {};
+  py::object tuple;
+
+  SharedLeaves() = default;
+  SharedLeaves(const py::object& leaves_type, int64_t rows, int32_t action_dim) {
+    const auto vector = FilledIf<float>(action_dim > 0, {rows, action_dim}, 0.0f, &arrays.vector);
+    const auto share = [rows](auto value, auto** data) {
+      return FilledIf(true, {rows}, value, data);
+    };
+    const auto parent = share(int64_t{0}, &arrays.parent);
+    const auto action = share(int64_t{0}, &arrays.action);
+    const auto node = share(int64_t{0}, &arrays.node);
+    const auto depth = share(int32_t{0}, &arrays.depth);
+    const auto is_outcome = share(false, &arrays.is_outcome);
+    const auto needs_evaluation = share(true, &arrays.needs_evaluation);
+    tuple = leaves_type(parent, action, node, depth, is_outcome, needs_evaluation, vector);
+  }
+};
 
 }  // namespace
 
@@ -123,43 +88,51 @@ class TreeBatch {
       : search_(ReadSpec(spec)), leaves_type_(std::move(leaves_type)) {}
 
   void Start(py::handle evaluation, py::handle legal_actions, py::handle to_play, py::handle seeds,
-             py::handle noise) {
+             py::handle noise, py::handle reuse) {
     InUse guard(&in_use_);
     const int64_t num_roots = RootCount(evaluation);
-    const Roots roots = ReadRoots(evaluation, legal_actions, to_play, seeds, noise, num_roots,
-                                  search_.params().num_actions);
+    const Roots roots =
+        ReadRoots(evaluation, legal_actions, to_play, seeds, noise, reuse, num_roots, params());
     if (num_roots != search_.num_roots()) MakeRoom(num_roots);
     phase_ = Phase::kNotStarted;
+    if (roots.evaluation.vectors) search_.ReserveGiven();
     {
       py::gil_scoped_release unlocked;
       search_.Start(roots);
     }
-    phase_ = Phase::kReady;
+    phase_ = params().root_expand_all ? Phase::kRootEdgesDue : Phase::kReady;
     has_leaves_ = false;
   }
 
   py::object Select() {
     InUse guard(&in_use_);
     CheckSelectIsDue();
-    {
+    if (phase_ == Phase::kRootEdgesDue) {
       py::gil_scoped_release unlocked;
-      search_.Select(leaf_arrays_);
+      search_.SelectRootEdges(root_edges_.arrays);
+    } else {
+      py::gil_scoped_release unlocked;
+      search_.Select(leaves_.arrays);
     }
-    phase_ = Phase::kSelected;
-    has_leaves_ = true;
-    return leaves_;
+    has_leaves_ = phase_ == Phase::kReady;
+    phase_ = has_leaves_ ? Phase::kSelected : Phase::kRootEdgesSelected;
+    return has_leaves_ ? leaves_.tuple : root_edges_.tuple;
   }
 
   void Backup(py::handle evaluation) {
     InUse guard(&in_use_);
-    if (phase_ != Phase::kSelected) {
+    const bool of_root_edges = phase_ == Phase::kRootEdgesSelected;
+    if (phase_ != Phase::kSelected && !of_root_edges) {
       throw std::runtime_error("backup was called without a select before it. Call select first.");
     }
+    const int64_t rows = num_roots() * (of_root_edges ? params().num_edges : 1);
     const Evaluation read =
-        ReadEvaluation(evaluation, search_.num_roots(), search_.params().num_actions, false);
+        ReadEvaluation(evaluation, {params(), num_roots(), rows, search_.needs_evaluation().data(),
+                                    search_.is_outcome().data()});
+    if (read.vectors) search_.ReserveGiven();
     {
       py::gil_scoped_release unlocked;
-      search_.Backup(read);
+      of_root_edges ? search_.BackupRootEdges(read) : search_.Backup(read);
     }
     phase_ = Phase::kReady;
   }
@@ -191,64 +164,74 @@ class TreeBatch {
   py::tuple Result() {
     InUse guard(&in_use_);
     CheckStarted("result");
-    const py::ssize_t b = num_roots(), e = search_.params().num_actions;
-    auto visit_count = Filled<int32_t>({b, e}, 0);
-    auto value = Filled<double>({b}, 0.0);
-    auto q_value = Filled<double>({b, e}, 0.0);
-    auto raw_value = Filled<double>({b}, 0.0);
-    auto prior_logits = Filled<double>({b, e}, 0.0);
-    search_.Result({visit_count.mutable_data(), value.mutable_data(), q_value.mutable_data(),
-                    raw_value.mutable_data(), prior_logits.mutable_data()});
-    return py::make_tuple(visit_count, value, q_value, raw_value, prior_logits);
+    const py::ssize_t b = num_roots(), e = params().num_edges, d = params().sampling.action_dim;
+    const bool is_gumbel = params().rule == RuleName::kGumbel, is_sampled = params().is_sampled;
+    const py::ssize_t given = d > 0 ? 2 * d : params().num_actions;
+    ResultArrays out;
+    const auto visit_count = FilledIf<int32_t>(true, {b, e}, 0, &out.visit_count);
+    const auto value = FilledIf(true, {b}, 0.0, &out.value);
+    const auto q_value = FilledIf(true, {b, e}, 0.0, &out.q_value);
+    const auto raw_value = FilledIf(true, {b}, 0.0, &out.raw_value);
+    const auto logits = FilledIf(true, {b, given}, 0.0, &out.prior_logits);
+    const auto evaluations = FilledIf<int32_t>(true, {b}, 0, &out.num_evaluations);
+    const auto policy = FilledIf(is_gumbel, {b, e}, 0.0, &out.improved_policy);
+    const auto completed_q = FilledIf(is_gumbel, {b, e}, 0.0, &out.completed_q);
+    const auto best_edge = FilledIf<int64_t>(is_gumbel, {b}, kNone, &out.best_edge);
+    const auto ids = FilledIf<int64_t>(is_sampled && d == 0, {b, e, 1}, kNone, &out.sampled_ids);
+    const auto vectors = FilledIf<float>(d > 0, {b, e, d}, 0.0f, &out.sampled_vectors);
+    search_.Result(out);
+    return py::make_tuple(visit_count, value, q_value, raw_value, logits, evaluations, policy,
+                          completed_q, best_edge, d > 0 ? vectors : ids);
   }
 
   py::dict Snapshot() {
     InUse guard(&in_use_);
     CheckStarted("snapshot");
-    const py::ssize_t b = num_roots(), m = num_nodes(), e = search_.params().num_actions;
-    auto node_visits = Filled<int32_t>({b, m}, 0);
-    auto node_values = Filled<double>({b, m}, 0.0);
-    auto raw_values = Filled<double>({b, m}, 0.0);
-    auto parents = Filled<int32_t>({b, m}, kNone);
-    auto action_from_parent = Filled<int32_t>({b, m}, kNone);
-    auto edge_visits = Filled<int32_t>({b, m, e}, 0);
-    auto edge_rewards = Filled<double>({b, m, e}, 0.0);
-    auto edge_discounts = Filled<double>({b, m, e}, 0.0);
-    auto logits = Filled<double>({b, m, e}, 0.0);
-    search_.Snapshot(
-        {node_visits.mutable_data(), node_values.mutable_data(), raw_values.mutable_data(),
-         parents.mutable_data(), action_from_parent.mutable_data(), edge_visits.mutable_data(),
-         edge_rewards.mutable_data(), edge_discounts.mutable_data(), logits.mutable_data()});
+    const py::ssize_t b = num_roots(), m = params().num_nodes(), x = params().num_row_edges();
+    const py::ssize_t k = params().num_edges, d = params().sampling.action_dim;
+    SnapshotArrays out;
     py::dict all;
-    all["node_visits"] = node_visits;
-    all["node_values"] = node_values;
-    all["raw_values"] = raw_values;
-    all["parents"] = parents;
-    all["action_from_parent"] = action_from_parent;
-    all["edge_visits"] = edge_visits;
-    all["edge_rewards"] = edge_rewards;
-    all["edge_discounts"] = edge_discounts;
-    all["logits"] = logits;
+    all["node_visits"] = FilledIf<int32_t>(true, {b, m}, 0, &out.node_visits);
+    all["node_values"] = FilledIf(true, {b, m}, 0.0, &out.node_values);
+    all["raw_values"] = FilledIf(true, {b, m}, 0.0, &out.raw_values);
+    all["to_play"] = FilledIf<int8_t>(true, {b, m}, -1, &out.to_play);
+    all["is_chance"] = FilledIf(true, {b, m}, false, &out.is_chance);
+    all["terminal"] = FilledIf(true, {b, m}, false, &out.terminal);
+    all["parents"] = FilledIf<int32_t>(true, {b, m}, kNone, &out.parents);
+    all["action_from_parent"] = FilledIf<int32_t>(true, {b, m}, kNone, &out.action_from_parent);
+    all["edge_visits"] = FilledIf<int32_t>(true, {b, m, x}, 0, &out.edge_visits);
+    all["edge_rewards"] = FilledIf(true, {b, m, x}, 0.0, &out.edge_rewards);
+    all["edge_discounts"] = FilledIf(true, {b, m, x}, 0.0, &out.edge_discounts);
+    all["prior"] = FilledIf(true, {b, m, x}, 0.0, &out.prior);
+    const py::object value_prefix = FilledIf(params().value_prefix, {b, m}, 0.0, &out.value_prefix);
+    const py::object is_reset = FilledIf(params().value_prefix, {b, m}, false, &out.is_reset);
+    if (params().value_prefix) {
+      all["value_prefix"] = value_prefix;
+      all["is_reset"] = is_reset;
+    }
+    const bool has_ids = params().is_sampled && d == 0;
+    const py::object ids = FilledIf<int64_t>(has_ids, {b, m, k, 1}, kNone, &out.sampled_ids);
+    const py::object vectors = FilledIf<float>(d > 0, {b, m, k, d}, 0.0f, &out.sampled_vectors);
+    if (params().is_sampled) all["sampled_actions"] = has_ids ? ids : vectors;
+    search_.Snapshot(out);
     return all;
   }
 
  private:
-  enum class Phase { kNotStarted, kReady, kSelected };
+  enum class Phase { kNotStarted, kRootEdgesDue, kRootEdgesSelected, kReady, kSelected };
 
+  const SearchParams& params() const { return search_.params(); }
   int64_t num_roots() const { return search_.num_roots(); }
-  int32_t num_nodes() const { return search_.params().num_simulations + 1; }
+  int32_t num_nodes() const { return params().num_nodes(); }
 
-  // NumPy owns the leaf arrays, so one that the caller keeps outlives a search of another size.
   void MakeRoom(int64_t num_roots) {
     phase_ = Phase::kNotStarted;
     search_.Reserve(num_roots);
-    auto parent = Filled<int64_t>({num_roots}, 0);
-    auto action = Filled<int64_t>({num_roots}, 0);
-    auto node = Filled<int64_t>({num_roots}, 0);
-    auto depth = Filled<int32_t>({num_roots}, 0);
-    leaf_arrays_ = {parent.mutable_data(), action.mutable_data(), node.mutable_data(),
-                    depth.mutable_data()};
-    leaves_ = leaves_type_(parent, action, node, depth);
+    const int32_t d = params().sampling.action_dim;
+    leaves_ = SharedLeaves(leaves_type_, num_roots, d);
+    if (params().root_expand_all) {
+      root_edges_ = SharedLeaves(leaves_type_, num_roots * params().num_edges, d);
+    }
   }
 
   void CheckStarted(const char* call) const {
@@ -259,10 +242,10 @@ class TreeBatch {
 
   void CheckSelectIsDue() const {
     CheckStarted("select");
-    if (phase_ == Phase::kSelected) {
+    if (phase_ == Phase::kSelected || phase_ == Phase::kRootEdgesSelected) {
       throw std::runtime_error("select was called twice. Call backup between two selects.");
     }
-    if (search_.simulation() == search_.params().num_simulations) {
+    if (search_.simulation() == params().num_simulations) {
       throw std::runtime_error("select was called after all " +
                                std::to_string(search_.simulation()) +
                                " simulations. Call result, or start the next search.");
@@ -278,10 +261,10 @@ class TreeBatch {
 
   Search search_;
   py::object leaves_type_;
-  py::object leaves_;
-  LeafArrays leaf_arrays_ = {};
+  SharedLeaves leaves_;      // of one simulation
+  SharedLeaves root_edges_;  // with root_expand_all
   Phase phase_ = Phase::kNotStarted;
-  bool has_leaves_ = false;  // since start
+  bool has_leaves_ = false;  // of a simulation, since start
   bool in_use_ = false;
 };
 
@@ -291,7 +274,8 @@ PYBIND11_MODULE(_ctree, m) {
       .def(py::init<py::handle, py::object>(), py::arg("spec"), py::arg("leaves_type"))
       .def("start", &TreeBatch::Start, py::arg("evaluation"), py::arg("legal_actions") = py::none(),
            py::arg("to_play") = py::none(), py::arg("seeds") = py::none(),
-           py::arg("noise") = py::none(), "Begin B new searches at evaluated roots.")
+           py::arg("noise") = py::none(), py::arg("reuse") = py::none(),
+           "Begin B new searches at evaluated roots.")
       .def("select", &TreeBatch::Select,
            "Descend once in every tree and say which edge to evaluate.")
       .def("backup", &TreeBatch::Backup, py::arg("evaluation"),
@@ -301,8 +285,7 @@ PYBIND11_MODULE(_ctree, m) {
       .def("put", &TreeBatch::Put, py::arg("pool"), py::arg("rows"),
            "Copy rows[b] to pool[node[b], b] of the selected leaves.")
       .def("result", &TreeBatch::Result, "Return the fields of a SearchResult.")
-      .def("snapshot", &TreeBatch::Snapshot,
-           "Return the whole trees; logits are -inf where an edge is not allowed, without noise.");
+      .def("snapshot", &TreeBatch::Snapshot, "Return the whole trees as arrays.");
 }
 
 }  // namespace lz

@@ -1,18 +1,21 @@
-// The memory of B searches: per tree M = S + 1 nodes, the M edges that lead to them, and one row of
-// logits a node. Indices, not pointers; one allocation, reused from search to search.
+// The memory of B searches: per tree M nodes, the edges that lead to them, and one row of weights
+// a node. Indices, not pointers; one allocation, reused from search to search.
 //
-//   tree b   nodes   [ root | node 1 | node 2 | ...          ]   simulation i owns node i + 1
-//            edges   [  -   | edge 1 | edge 2 | ...          ]   edge i leads to node i
-//            logits  [ E..  | E..    | E..    | ...          ]   -inf: taken, not allowed, or ..
+//   tree b   nodes    [ root | node 1 | node 2 | ...          ]
+//            edges    [  -   | edge 1 | edge 2 | ...          ]   edge i leads to node i
+//            weights  [ X..  | X..    | X..    | ...          ]   kClosed: taken, not allowed, or
+//            .. slots    [ K    | K      | K      | ...          ]   only where actions are sampled
 //
-// An edge has a record only once it is taken, so nothing here but the rows grows with E. The taken
-// edges of a node are linked in the order of their actions (first_child, then next). All others
-// share their value, so only the one with the largest logit can be chosen: the node remembers it
-// (best_open), and the next best is looked for only after that one was taken. A node's softmax is
-// summed when a search first chooses at it; many leaves never need one. Rows are filled up with
-// -inf (..) to whole blocks.
+// An edge has a record only once it is taken, so nothing here but the rows grows with X. The taken
+// edges of a node are linked in the order of their numbers (first_child, then next). All others
+// share their value, so only the one with the largest prior can be chosen: the node remembers it
+// (best_open), and the next best is looked for only after that one was taken. A row holds logits
+// (-inf: not allowed) until a search first chooses at its node, then weights exp(logit - largest);
+// many leaves never come to that. Rows are filled up (..) to whole blocks.
 //
-// Shape letters: B roots searched together, M nodes of a tree, E edges of a node (the actions).
+// Shape letters: B roots searched together, M nodes of a tree, E edges of a decision node, C chance
+// outcomes, X the longer of E and C, K sampled actions, D numbers of a continuous action, W numbers
+// a policy (A logits, or D means and D deviations).
 
 #ifndef LZ_CTREE_FOREST_H_
 #define LZ_CTREE_FOREST_H_
@@ -21,7 +24,7 @@
 #include <limits>
 #include <vector>
 
-#include "exponential.h"
+#include "functions.h"
 
 namespace lz {
 
@@ -32,40 +35,48 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 struct Node {
   double value;         // V: mean return, for the player to move here
   double raw_value;     // the network's own
-  double logit_max;     // of the row when the softmax was summed
-  double weight_sum;    // sum of exp(logit - logit_max); 0: not summed yet
+  double total;         // sum of all weights; 0: the row holds logits
   double open_prior;    // prior of best_open
+  double open_total;    // `gumbel`: sum of the weights of edges never taken
+  double value_prefix;  // rewards since the last reset, as the model told
   int32_t visits;       // N, the visit that evaluated the node included; 0: number unused
   int32_t first_child;  // lowest taken edge, or kNone
-  int32_t best_open;    // edge with the largest logit never taken; kNone: all were; kUnknown: look
+  int32_t best_open;    // edge with the largest weight never taken; kNone: none; kUnknown: look
   int8_t to_play;       // -1, 1 or 2
+  uint8_t is_chance : 1;
+  uint8_t is_closed : 1;    // a descent ends here, and its value is known
+  uint8_t is_terminal : 1;  // .. because the game is over
+  uint8_t is_reset : 1;     // value prefixes of its children start from 0
+  uint8_t is_drawn : 1;     // its edges were sampled, and its row is written
+  uint8_t is_given : 1;     // .. or vectors for them were told
 };
-static_assert(sizeof(Node) == 56, "a node fits into one cache line");
+static_assert(sizeof(Node) == 64, "a node fills one cache line");
 
 struct Edge {
   double q_value;   // reward + discount * V(child), for the player who moves at the parent
   double share;     // prior / (1 + visits)
-  double prior;     // P, the softmax of the parent's logits
-  double logit;     // what the parent's row held for this action
+  double prior;     // P, the softmax of the parent's logits; 0 where it has no part in the score
+  double weight;    // what the parent's row held
   double reward;    // of the step, for the player who moves at the parent
   double discount;  // signed: negative where the player changes
   int32_t parent;   // node
-  int32_t action;
-  int32_t next;    // the next higher taken sibling, or kNone
-  int32_t visits;  // n
+  int32_t action;   // edge of the parent, or outcome
+  int32_t next;     // the next higher taken sibling, or kNone
+  int32_t visits;   // n
 };
 static_assert(sizeof(Edge) == 64, "an edge fills one cache line");
 
-// One tree: views into a Forest.
-struct Tree {
-  Node* nodes;
-  Edge* edges;
-  double* logits;
-  int32_t num_edges;   // E
-  int32_t row_length;  // E and the filling
-  uint64_t seed;
-
-  double* row(int32_t node) const { return logits + static_cast<int64_t>(node) * row_length; }
+// How large everything is.
+struct Sizes {
+  int32_t num_nodes;          // M
+  int32_t num_edges;          // E
+  int32_t num_outcomes;       // C
+  int32_t row_length;         // X and the filling
+  int32_t num_slots;          // K where discrete actions are sampled, else 0
+  int32_t policy_length;      // W where actions are sampled, else 0
+  int32_t given_length;       // K * D
+  int32_t root_score_length;  // E under `gumbel`, else 0
+  int32_t considered_length;  // root edges that `gumbel` may consider
 };
 
 // What a tree remembers besides nodes and edges.
@@ -73,95 +84,125 @@ struct TreeState {
   uint64_t seed;
   double q_low;  // least and greatest q_value the whole tree has seen
   double q_high;
+  double reuse_value;
+  int32_t reuse_edge;  // of the root; kNone: nothing is reused
+  int32_t num_considered;
+  int32_t num_evaluations;
   int32_t leaf_parent;  // the edge that the last select chose
-  int32_t leaf_action;
+  int32_t leaf_edge;
   int32_t leaf_node;
+  int32_t leaf_depth;
 };
 
-// The first index of the largest of n numbers, or kNone if all are -inf; n is a multiple of kBlock.
-inline int32_t ArgMax(const double* row, int32_t n) {
-  double lane[kBlock];
-  for (double& best : lane) best = -kInfinity;
-  for (int32_t i = 0; i < n; i += kBlock) {
-    for (int32_t j = 0; j < kBlock; ++j) lane[j] = row[i + j] > lane[j] ? row[i + j] : lane[j];
+// One tree: views into a Forest.
+struct Tree {
+  const Sizes* sizes;
+  Node* nodes;
+  Edge* edges;
+  double* weights;
+  int32_t* slots;       // [M, K] actions, kNone where empty
+  double* policies;     // [M, W] logits (-inf: not allowed), or means and deviations
+  float* given;         // [M, K * D] vectors that were told
+  double* root_logits;  // [E] under `gumbel`; -inf where not allowed
+  double* root_scores;  // [E] under `gumbel`: noise + logit - largest logit, of allowed edges
+  int32_t* considered;  // [num_considered] root edges, the best first
+  TreeState* state;
+
+  double* row(int32_t node) const {
+    return weights + static_cast<int64_t>(node) * sizes->row_length;
   }
-  double best = -kInfinity;
-  for (double value : lane) best = value > best ? value : best;
-  if (best == -kInfinity) return kNone;
-  int32_t first = 0;
-  while (row[first] != best) ++first;
-  return first;
+  int32_t* slots_of(int32_t node) const {
+    return slots + static_cast<int64_t>(node) * sizes->num_slots;
+  }
+  double* policy_of(int32_t node) const {
+    return policies + static_cast<int64_t>(node) * sizes->policy_length;
+  }
+  float* given_to(int32_t node) const {
+    return given + static_cast<int64_t>(node) * sizes->given_length;
+  }
+  int32_t num_edges(int32_t node) const {
+    return nodes[node].is_chance ? sizes->num_outcomes : sizes->num_edges;
+  }
+};
+
+// Turns the logits of a node's row into weights, if it was not done yet.
+inline void Weigh(const Tree& tree, int32_t node) {
+  Node& at = tree.nodes[node];
+  if (at.total == 0.0) at.total = WeighRow(tree.row(node), tree.sizes->row_length);
 }
 
-// P(action) of a node whose softmax is summed; the action must be open.
-inline double OpenPrior(const Tree& tree, int32_t node, int32_t action) {
-  const Node& at = tree.nodes[node];
-  return ExpOfNegative(tree.row(node)[action] - at.logit_max) / at.weight_sum;
+// P(edge) of an edge never taken, at a node whose row was weighed.
+inline double OpenPrior(const Tree& tree, int32_t node, int32_t edge) {
+  return tree.row(node)[edge] / tree.nodes[node].total;
 }
 
-// Makes `best_open`, `open_prior` and the softmax of a node known.
+// Makes `best_open` and what goes with it known.
 inline void PrepareChoice(const Tree& tree, int32_t node) {
   Node& at = tree.nodes[node];
   if (at.best_open != kUnknown) return;
-  const double* row = tree.row(node);
-  at.best_open = ArgMax(row, tree.row_length);
-  if (at.best_open == kNone) return;
-  if (at.weight_sum == 0.0) {
-    at.logit_max = row[at.best_open];
-    at.weight_sum = SumOfExp(row, tree.row_length, at.logit_max);
-  }
-  at.open_prior = OpenPrior(tree, node, at.best_open);
+  Weigh(tree, node);
+  at.best_open = LargestOpen(tree.row(node), tree.sizes->row_length);
+  if (at.best_open != kNone) at.open_prior = OpenPrior(tree, node, at.best_open);
 }
 
-// Makes node number `node` a fresh one; its row of logits is written by the caller.
-inline void ResetNode(const Tree& tree, int32_t node, double value, int8_t to_play) {
-  tree.nodes[node] = {value, value, 0.0, 0.0, 0.0, 1, kNone, kUnknown, to_play};
-}
-
-// Records that `action` of `parent` is taken from now on and leads to node number `child`.
-inline void Link(const Tree& tree, int32_t parent, int32_t action, int32_t child) {
+// Records that `edge` of `parent` is taken from now on and leads to node number `child`.
+inline void Link(const Tree& tree, int32_t parent, int32_t edge, int32_t child) {
+  Weigh(tree, parent);
   Node& from = tree.nodes[parent];
-  double& logit = tree.row(parent)[action];
-  Edge& edge = tree.edges[child];
-  edge.prior = action == from.best_open ? from.open_prior : OpenPrior(tree, parent, action);
-  edge.logit = logit;
-  edge.parent = parent;
-  edge.action = action;
-  edge.visits = 0;
+  double& weight = tree.row(parent)[edge];
+  Edge& taken = tree.edges[child];
+  taken.weight = weight;
+  taken.prior = taken.share = weight / from.total;
+  taken.parent = parent;
+  taken.action = edge;
+  taken.visits = 0;
   int32_t* link = &from.first_child;
-  while (*link != kNone && tree.edges[*link].action < action) link = &tree.edges[*link].next;
-  edge.next = *link;
+  while (*link != kNone && tree.edges[*link].action < edge) link = &tree.edges[*link].next;
+  taken.next = *link;
   *link = child;
-  if (action == from.best_open) from.best_open = kUnknown;
-  logit = -kInfinity;
+  if (edge == from.best_open) from.best_open = kUnknown;
+  weight = kClosed;
 }
 
 class Forest {
  public:
-  Forest(int32_t num_nodes, int32_t num_edges)
-      : num_nodes_(num_nodes),
-        num_edges_(num_edges),
-        row_length_((num_edges + kBlock - 1) / kBlock * kBlock) {}
+  explicit Forest(const Sizes& sizes) : sizes_(sizes) {}
 
   // Makes room for B trees; memory never shrinks. Throws std::bad_alloc or std::length_error.
   void Reserve(int64_t num_trees);
 
+  // Makes room for vectors that are told, too.
+  void ReserveGiven();
+
   Tree tree(int64_t b) {
-    const int64_t first = b * num_nodes_;
-    return {&nodes_[first], &edges_[first], &logits_[first * row_length_],
-            num_edges_,     row_length_,    states_[b].seed};
+    const int64_t first = b * sizes_.num_nodes;
+    return {&sizes_,
+            &nodes_[first],
+            &edges_[first],
+            &weights_[first * sizes_.row_length],
+            slots_.data() + first * sizes_.num_slots,
+            policies_.data() + first * sizes_.policy_length,
+            given_.empty() ? nullptr : given_.data() + first * sizes_.given_length,
+            root_logits_.data() + b * sizes_.root_score_length,
+            root_scores_.data() + b * sizes_.root_score_length,
+            considered_.data() + b * sizes_.considered_length,
+            &states_[b]};
   }
   TreeState& state(int64_t b) { return states_[b]; }
-  int32_t num_nodes() const { return num_nodes_; }
+  const Sizes& sizes() const { return sizes_; }
 
  private:
-  int32_t num_nodes_;
-  int32_t num_edges_;
-  int32_t row_length_;
-  std::vector<Node> nodes_;        // [B, M]
-  std::vector<Edge> edges_;        // [B, M]
-  std::vector<double> logits_;     // [B, M, row_length]
-  std::vector<TreeState> states_;  // [B]
+  Sizes sizes_;
+  std::vector<Node> nodes_;          // [B, M]
+  std::vector<Edge> edges_;          // [B, M]
+  std::vector<double> weights_;      // [B, M, row_length]
+  std::vector<int32_t> slots_;       // [B, M, num_slots]
+  std::vector<double> policies_;     // [B, M, policy_length]
+  std::vector<float> given_;         // [B, M, given_length], once something was told
+  std::vector<double> root_logits_;  // [B, root_score_length]
+  std::vector<double> root_scores_;  // [B, root_score_length]
+  std::vector<int32_t> considered_;  // [B, considered_length]
+  std::vector<TreeState> states_;    // [B]
 };
 
 }  // namespace lz

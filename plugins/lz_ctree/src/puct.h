@@ -1,5 +1,5 @@
-// PUCT: which edge a search takes at a node. The options are template arguments, so that each
-// combination compiles to its own straight code; docs/search.md tells what they mean.
+// PUCT: which edge a search takes at a decision node. The options are template arguments, so that
+// each combination compiles to its own straight code; docs/search.md tells what they mean.
 
 #ifndef LZ_CTREE_PUCT_H_
 #define LZ_CTREE_PUCT_H_
@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "choice.h"
 #include "forest.h"
 #include "seeding.h"
 
@@ -27,12 +28,6 @@ struct PuctParams {
   std::vector<double> exploration;  // [S + 2] c(N) * sqrt(N) for every N
 };
 
-// An edge: the child it leads to, kNone if it was never taken.
-struct Choice {
-  int32_t action;
-  int32_t child;
-};
-
 // Maps a q-value to the scale of the score.
 struct Scale {
   double low = 0.0;
@@ -45,19 +40,25 @@ inline double ClampUnit(double x) { return x < 0.0 ? 0.0 : (x > 1.0 ? 1.0 : x); 
 template <QTransform kTransform, Fpu kFpu, TieBreak kTie>
 class Puct {
  public:
-  explicit Puct(const PuctParams& params) : params_(params) {}
+  template <class SearchParams>
+  Puct(const SearchParams& params, Scratch* scratch)
+      : params_(params.puct), near_(scratch->choices) {}
 
   // The root's player has no parent whose mean he could take over.
   void BeginDescent() { parent_q_ = 0.0; }
 
-  // The descent goes on below `taken`.
-  void Follow(const Edge& taken) { parent_q_ = taken.discount < 0.0 ? -mean_q_ : mean_q_; }
+  // The descent goes on below `taken`, an edge of the node where the last choice was made, or an
+  // outcome of the chance node behind that.
+  void Follow(const Edge& taken, bool is_outcome) {
+    const double q = is_outcome ? parent_q_ : mean_q_;
+    parent_q_ = taken.discount < 0.0 ? -q : q;
+  }
 
-  Choice Choose(const Tree& tree, const TreeState& state, int32_t node) {
+  Choice Choose(const Tree& tree, int32_t node) {
     PrepareChoice(tree, node);
     const Node& at = tree.nodes[node];
     const double weight = params_.exploration[at.visits - UncountedVisits(node == 0)];
-    const Scale scale = MakeScale(tree, state, at);
+    const Scale scale = MakeScale(tree, at);
     const double unvisited = UnvisitedValue(tree, at, scale, node == 0);
     if (kTie == TieBreak::kRandom) return ChooseAmongNear(tree, node, scale, unvisited, weight);
     return ChooseBest(tree, node, scale, unvisited, weight);
@@ -74,13 +75,14 @@ class Puct {
 
   // --- the range of q-values -------------------------------------------------------------------
 
-  Scale MakeScale(const Tree& tree, const TreeState& state, const Node& at) const {
+  Scale MakeScale(const Tree& tree, const Node& at) const {
     if (kTransform == QTransform::kMinMax) {
       return {params_.bound_low, params_.bound_high - params_.bound_low};
     }
     if (kTransform == QTransform::kTreeMinMax) {
-      if (!(state.q_high > state.q_low)) return {};
-      return {state.q_low, std::max(state.q_high - state.q_low, params_.range_floor)};
+      const double low = tree.state->q_low, high = tree.state->q_high;
+      if (!(high > low)) return {};
+      return {low, std::max(high - low, params_.range_floor)};
     }
     if (kTransform == QTransform::kParentAndSiblings) {
       double low = at.value, high = at.value;
@@ -171,7 +173,7 @@ class Puct {
     if (kTie != TieBreak::kLowest || weight != 0.0 || best == kNone) return best;
     const double* row = tree.row(node);
     int32_t first = 0;
-    while (row[first] == -kInfinity) ++first;
+    while (row[first] < 0.0) ++first;
     return first;
   }
 
@@ -179,28 +181,28 @@ class Puct {
                            double weight) {
     const Node& at = tree.nodes[node];
     Choice best = {BestOpen(tree, node, weight), kNone};
-    double best_score = -kInfinity, best_logit = -kInfinity;
-    if (best.action != kNone) {
+    double best_score = -kInfinity, best_prior = 0.0;
+    if (best.edge != kNone) {
       best_score = unvisited + weight * at.open_prior;
-      best_logit = tree.row(node)[best.action];
+      best_prior = at.open_prior;
     }
     for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next) {
       const Edge& edge = tree.edges[c];
       const double score = Score(scale, weight, edge);
-      if (best.action != kNone) {
+      if (best.edge != kNone) {
         if (score < best_score) continue;
-        if (score == best_score && !WinsTie(edge, best.action, best_logit)) continue;
+        if (score == best_score && !WinsTie(edge, best.edge, best_prior)) continue;
       }
       best = {edge.action, c};
       best_score = score;
-      best_logit = edge.logit;
+      best_prior = edge.prior;
     }
     return best;
   }
 
-  static bool WinsTie(const Edge& edge, int32_t action, double logit) {
-    if (kTie == TieBreak::kPrior && edge.logit != logit) return edge.logit > logit;
-    return edge.action < action;
+  static bool WinsTie(const Edge& edge, int32_t other, double other_prior) {
+    if (kTie == TieBreak::kPrior && edge.prior != other_prior) return edge.prior > other_prior;
+    return edge.action < other;
   }
 
   Choice ChooseAmongNear(const Tree& tree, int32_t node, const Scale& scale, double unvisited,
@@ -222,29 +224,24 @@ class Puct {
     }
     if (near_.empty()) return ChooseBest(tree, node, scale, unvisited, weight);  // overflow
     std::sort(near_.begin(), near_.end(),
-              [](const Choice& x, const Choice& y) { return x.action < y.action; });
-    const double draw = Uniform(tree.seed, node, at.visits);
+              [](const Choice& x, const Choice& y) { return x.edge < y.edge; });
+    const double draw = Uniform(tree.state->seed, node, at.visits);
     return near_[static_cast<size_t>(draw * static_cast<double>(near_.size()))];
   }
 
-  // Adds the open edges that reach `least`. Whether one can is told by its logit, so that an exp is
-  // taken only of those that come close.
+  // Adds the open edges that reach `least`.
   void AddNearOpen(const Tree& tree, int32_t node, double unvisited, double weight, double least) {
-    const Node& at = tree.nodes[node];
     const double* row = tree.row(node);
-    const double wanted = weight > 0.0 ? (least - unvisited) / weight : 0.0;  // of the prior
-    const double cut =
-        wanted > 0.0 ? std::log(wanted * at.weight_sum) + at.logit_max - kNear : -kInfinity;
-    for (int32_t a = 0; a < tree.num_edges; ++a) {
-      if (row[a] == -kInfinity || row[a] < cut) continue;
+    for (int32_t a = 0; a < tree.sizes->num_edges; ++a) {
+      if (row[a] < 0.0) continue;
       if (unvisited + weight * OpenPrior(tree, node, a) >= least) near_.push_back({a, kNone});
     }
   }
 
   const PuctParams& params_;
-  double parent_q_ = 0.0;     // Fpu::kEzMeanQ: mean_q_ of the node above, for the player here
-  double mean_q_ = 0.0;       // Fpu::kEzMeanQ: of the node where the last choice was made
-  std::vector<Choice> near_;  // TieBreak::kRandom: scratch
+  double parent_q_ = 0.0;      // Fpu::kEzMeanQ: mean_q_ of the node above, for the player here
+  double mean_q_ = 0.0;        // Fpu::kEzMeanQ: of the node where the last choice was made
+  std::vector<Choice>& near_;  // TieBreak::kRandom
 };
 
 }  // namespace lz

@@ -24,6 +24,11 @@ inline double Uniform(uint64_t seed, uint64_t first, uint64_t second) {
   return static_cast<double>(DeriveSeed(DeriveSeed(seed, first), second) >> 11) * 0x1p-53;
 }
 
+// Uniform in (0, 1), neither end included, with 52 random bits, from a key and a counter.
+inline double OpenUniform(uint64_t key, uint64_t counter) {
+  return (static_cast<double>(DeriveSeed(key, counter) >> 12) + 0.5) * 0x1p-52;
+}
+
 }  // namespace lz
 
 #endif  // LZ_CTREE_SEEDING_H_

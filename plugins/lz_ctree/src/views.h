@@ -1,6 +1,6 @@
 // Read-only views of the caller's arrays: float32 or float64, with the strides they came with.
 //
-// Shape letters: B roots searched together, E edges of a node (the actions).
+// Shape letters: B roots searched together, R leaves evaluated together, W numbers a row of logits.
 
 #ifndef LZ_CTREE_VIEWS_H_
 #define LZ_CTREE_VIEWS_H_
@@ -10,10 +10,10 @@
 
 namespace lz {
 
-// (B,) numbers, any stride.
+// (R,) numbers, any stride.
 struct Numbers {
   const char* data = nullptr;  // null: not given
-  std::ptrdiff_t stride = 0;   // bytes from one root to the next
+  std::ptrdiff_t stride = 0;   // bytes from one row to the next
   bool is_double = false;
 
   explicit operator bool() const { return data != nullptr; }
@@ -24,7 +24,7 @@ struct Numbers {
   }
 };
 
-// (B, E) numbers; the E of one root lie side by side.
+// (R, W) numbers; those of one row lie side by side.
 struct NumberRows {
   const char* data = nullptr;
   std::ptrdiff_t stride = 0;
@@ -33,7 +33,7 @@ struct NumberRows {
   const char* row(int64_t b) const { return data + b * stride; }
 };
 
-// (B,) or (B, E) values of type T; the E of one root lie side by side.
+// (R,), (R, W) or (R, K, D) values of type T; those of one row lie side by side.
 template <class T>
 struct Values {
   const char* data = nullptr;  // null: not given
@@ -47,6 +47,8 @@ struct Values {
 using Flags = Values<uint8_t>;  // NumPy bools; 0: False
 using Players = Values<int8_t>;
 using Seeds = Values<uint64_t>;
+using Indices = Values<int64_t>;
+using Vectors = Values<float>;
 
 // What lzcore.base.tree.Evaluation holds; checked before a tree sees it.
 struct Evaluation {
@@ -56,6 +58,10 @@ struct Evaluation {
   Flags legal_actions;
   Players to_play;
   Numbers discount;
+  Flags terminal;
+  Flags is_chance;
+  Indices actions;  // one of these two at most
+  Vectors vectors;
 };
 
 }  // namespace lz

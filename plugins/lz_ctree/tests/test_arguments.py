@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from lz_ctree.tree import CTree
 
-from lzcore.base.tree import Evaluation, TreeSpec
+from lzcore.base.tree import Evaluation, Reuse
+from lzcore.base.treespec import TreeSpec
 
 TWO = Evaluation(np.zeros(2), np.zeros((2, 3)), np.zeros(2))
 INT8 = np.array([1, 2], np.int8)
@@ -142,12 +143,15 @@ def test_whatever_array_is_passed_it_is_used_or_refused_by_name(field, array, tr
     assert not refused or f"evaluation.{field}" in refused
 
 
-@pytest.mark.parametrize("name", ["num_simulations", "num_actions"])
-def test_a_search_too_large_to_count_is_not_supported(name):
-    spec = TreeSpec(**{"num_simulations": 1, "num_actions": 1, name: 2**31})
+@pytest.mark.parametrize(
+    ("setting", "name", "size"),
+    [("num_simulations", "num_nodes", 2**31 + 1), ("num_actions", "num_edges", 2**31)],
+)
+def test_a_search_too_large_to_count_is_not_supported(setting, name, size):
+    spec = TreeSpec(**{"num_simulations": 1, "num_actions": 1, setting: 2**31})
 
-    assert CTree.supports(spec) == f"{name} is {2**31}; the C++ tree counts up to {2**31 - 2}"
-    with pytest.raises(ValueError, match=f"{name} is {2**31}"):
+    assert CTree.supports(spec) == f"{name} is {size}; the C++ tree counts up to {2**31 - 2}"
+    with pytest.raises(ValueError, match=f"{name} is {size}"):
         CTree(spec)
 
 
@@ -186,3 +190,232 @@ def test_a_tree_that_two_threads_use_refuses_the_later_call():
     assert other_errors == []
     tree.start(roots)
     assert tree.select().node.tolist() == [1] * 64
+
+
+# --- searches of other kinds ----------------------------------------------------------------------
+
+CHANCE = {"num_actions": 3, "num_chance_outcomes": 2}
+SLOTS = {"num_actions": 3, "num_sampled_actions": 2}
+VECTORS = {"action_dim": 2, "num_sampled_actions": 3, "root_expand_all": False}
+GAUSSIAN = Evaluation(np.zeros(2), np.tile([0.0, 0.0, 1.0, 1.0], (2, 1)), np.zeros(2))
+
+
+def started(kind, roots):
+    tree = CTree(TreeSpec(num_simulations=2, **kind))
+    tree.start(roots)
+    tree.select()
+    return tree
+
+
+def ids(*rows):
+    return np.array(rows, np.int64)
+
+
+def vectors(number=0.0, shape=(2, 3, 2)):
+    return np.full(shape, number, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        (
+            {"num_actions": 3},
+            {"is_chance": np.zeros(2, bool)},
+            r"is_chance is given to a search wit",
+        ),
+        (
+            {"num_actions": 3},
+            {"actions": ids([0, 1], [0, 1])},
+            r"actions is given to a search over ",
+        ),
+        ({"num_actions": 3}, {"terminal": np.zeros(2)}, r"evaluation\.terminal has dtype float64"),
+        (
+            {"num_actions": 3},
+            {"terminal": np.zeros(3, bool)},
+            r"terminal has shape \(3,\); expected",
+        ),
+        (
+            CHANCE,
+            {"is_chance": np.zeros((2, 1), bool)},
+            r"is_chance has shape \(2, 1\); expected \(2,",
+        ),
+        (
+            CHANCE,
+            {"legal_actions": np.array([[True, False, False], [False, False, True]])},
+            r"legal_actions allows no action at root 1",  # a chance node reads the first two
+        ),
+        (
+            SLOTS,
+            {"actions": ids([0], [1])},
+            r"evaluation\.actions has shape \(2, 1\); expected \(2, ",
+        ),
+        (SLOTS, {"actions": vectors()}, r"evaluation\.actions has dtype float32; expected int64"),
+        (
+            SLOTS,
+            {"actions": ids([0, 1], [1, 0])},
+            r"actions\[1, 1\] is 0, at root 1; .* rising order",
+        ),
+        (
+            SLOTS,
+            {"actions": ids([0, 3], [0, 1])},
+            r"actions\[0, 1\] is 3, at root 0; expected legal",
+        ),
+        (SLOTS, {"actions": ids([0, 1], [-1, 1])}, r"actions\[1, 0\] is -1, at root 1"),
+        (
+            SLOTS,
+            {"actions": ids([1, 1], [0, 1])},
+            r"actions\[0, 1\] is 1, .*drop what occurs twice",
+        ),
+        (
+            SLOTS,
+            {"actions": ids([0, 1], [0, 1]), "legal_actions": np.array([[True, False, True]] * 2)},
+            r"actions\[0, 1\] is 1, at root 0; expected legal actions",
+        ),
+        (
+            VECTORS,
+            {"actions": vectors(shape=(2, 3, 3))},
+            r"has shape \(2, 3, 3\); expected \(2, 3, 2",
+        ),
+        (
+            VECTORS,
+            {"actions": vectors(1.0)},
+            r"actions\[0, 0, 0\] is 1\.0, .*Squash actions with tanh",
+        ),
+        (VECTORS, {"actions": vectors(np.nan)}, r"actions\[0, 0, 0\] is nan, at root 0"),
+        (
+            VECTORS,
+            {"actions": vectors(shape=(2, 2, 3)).swapaxes(1, 2)},
+            r"rows that are not contiguous",
+        ),
+        (
+            VECTORS,
+            {"legal_actions": np.ones((2, 3), bool)},
+            r"legal_actions is given to a search over",
+        ),
+        (
+            VECTORS,
+            {"logits": np.zeros((2, 4))},
+            r"logits\[0, 2\] is 0\.0, .* a standard deviation abov",
+        ),
+    ],
+)
+def test_what_another_kind_of_search_cannot_use_is_refused_too(kind, change, message):
+    told = GAUSSIAN if kind is VECTORS else TWO
+    tree = started(kind, told)
+    with pytest.raises(ValueError, match=message):
+        tree.backup(told._replace(**change))
+
+    assert tree.result().visit_count.sum() == 0
+    tree.backup(told)
+    assert tree.result().visit_count.sum(axis=1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reuse", "message"),
+    [
+        (
+            {"rule": "gumbel"},
+            Reuse(ids(0, 0), np.zeros(2)),
+            r"reuse is given to a search with rule 'g",
+        ),
+        ({"num_sampled_actions": 2}, Reuse(ids(0, 0), np.zeros(2)), r"reuse is given to a search"),
+        ({"root_expand_all": True}, Reuse(ids(0, 0), np.zeros(2)), r"reuse is given to a search"),
+        ({}, (ids(0, 0),), r"reuse is of type tuple; expected an lzcore\.base\.tree\.Reuse"),
+        ({}, Reuse(np.zeros(2), np.zeros(2)), r"reuse\.action has dtype float64; expected int64"),
+        ({}, Reuse(ids(0), np.zeros(2)), r"reuse\.action has shape \(1,\); expected \(2,\)"),
+        (
+            {},
+            Reuse(ids(0, 3), np.zeros(2)),
+            r"reuse\.action\[1\] is 3, at root 1; expected a legal",
+        ),
+        (
+            {},
+            Reuse(ids(-2, 0), np.zeros(2)),
+            r"reuse\.action\[0\] is -2, at root 0; expected a lega",
+        ),
+        ({}, Reuse(ids(0, 0), np.array([0, np.nan])), r"reuse\.value\[1\] is nan, at root 1"),
+    ],
+)
+def test_reuse_that_cannot_be_followed_is_refused(kind, reuse, message):
+    tree = CTree(TreeSpec(num_simulations=1, num_actions=3, **kind))
+    with pytest.raises(ValueError, match=message):
+        tree.start(TWO, reuse=reuse)
+
+
+def test_gumbel_noise_may_be_any_finite_number():
+    tree = CTree(TreeSpec(num_simulations=1, num_actions=3, rule="gumbel"))
+    tree.start(TWO, noise=np.full((2, 3), -7.5))
+    with pytest.raises(ValueError, match=r"noise\[1, 2\] is inf, at root 1"):
+        tree.start(TWO, noise=np.array([[0.0] * 3, [0.0, 0.0, np.inf]]))
+
+
+def test_a_row_that_needs_no_evaluation_may_hold_anything():
+    tree = CTree(TreeSpec(num_simulations=2, num_actions=1))
+    tree.start(Evaluation(np.zeros(1), np.zeros((1, 1))))
+    nothing = Evaluation(
+        np.array([np.nan]),
+        np.array([[np.inf]]),
+        np.array([np.nan]),
+        np.zeros((1, 1), bool),
+        np.array([9], np.int8),
+        np.array([np.nan]),
+    )
+    tree.select()
+    over = Evaluation(np.ones(1), np.array([[np.nan]]), terminal=np.array([True]))
+    tree.backup(over)  # a finished game has no edges, so no logits either
+    assert tree.select().needs_evaluation.tolist() == [False]
+    tree.backup(nothing)
+
+    assert tree.result().value.tolist() == [pytest.approx(2 / 3)]
+
+
+KINDS = [
+    {"num_actions": 3},
+    {"num_actions": 3, "rule": "gumbel", "max_num_considered_actions": 2},
+    CHANCE,
+    SLOTS,
+    {**SLOTS, "sample_mode": "with_replacement", "root_expand_all": True},
+    VECTORS,
+    {**VECTORS, "root_expand_all": True, "prior_mode": "density"},
+    {"num_actions": 3, "value_prefix": True, "num_threads": 2},
+]
+ANY_ARRAY = arrays.arrays(
+    dtype=st.sampled_from(["f4", "f8", "i1", "i8", "?", "u8", "c8", "O"]),
+    shape=arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+    fill=st.nothing(),
+    elements=None,
+)
+
+
+@settings(derandomize=True, deadline=None, database=None, max_examples=400)
+@given(kind=st.sampled_from(KINDS), data=st.data())
+def test_whatever_is_thrown_at_a_tree_it_answers_or_names_the_argument(kind, data):
+    """Calls in any order, arguments of any kind: no crash, and errors of ours alone."""
+    tree = CTree(TreeSpec(num_simulations=2, **kind))
+    good = GAUSSIAN if "action_dim" in kind else TWO
+    complaints = []
+    anything = ANY_ARRAY | st.none() | st.integers() | st.just("text")
+    for _ in range(data.draw(st.integers(1, 8))):
+        call = data.draw(st.sampled_from(["start", "select", "backup", "result", "take", "reuse"]))
+        changes = data.draw(
+            st.dictionaries(st.sampled_from(Evaluation._fields), anything, max_size=1)
+        )
+        told = good._replace(**changes)
+        try:
+            if call == "start":
+                name = data.draw(st.sampled_from(["legal_actions", "to_play", "seeds", "noise"]))
+                tree.start(told, **{name: data.draw(anything)})
+            elif call == "reuse":
+                tree.start(good, reuse=Reuse(data.draw(anything), data.draw(anything)))
+            elif call == "backup":
+                tree.backup(told)
+            elif call == "take":
+                tree.take(data.draw(anything), data.draw(anything))
+            else:
+                getattr(tree, call)()
+        except (ValueError, RuntimeError) as err:
+            complaints.append(str(err))
+    assert all(complaints)
+    tree.start(good)
+    tree.select()
+    assert tree.result().visit_count.sum() == 0

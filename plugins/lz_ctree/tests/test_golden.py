@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from lz_ctree.tree import CTree
 
-from lzcore.base.tree import Evaluation, TreeSpec
+from lzcore.base.tree import Evaluation
+from lzcore.base.treespec import TreeSpec
 
 WORLDS = sorted(Path(__file__).with_name("golden").glob("puct_*.json"))
 

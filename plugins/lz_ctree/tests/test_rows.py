@@ -8,7 +8,8 @@ import pytest
 import torch
 from lz_ctree.tree import CTree
 
-from lzcore.base.tree import Evaluation, TreeSpec
+from lzcore.base.tree import Evaluation
+from lzcore.base.treespec import TreeSpec
 
 
 def selected(num_simulations=3, num_roots=2):

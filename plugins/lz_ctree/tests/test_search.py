@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from lz_ctree.tree import CTree
 
-from lzcore.base.tree import Evaluation, Leaves, SearchResult, TreeSpec
+from lzcore.base.tree import Evaluation, Leaves, SearchResult
+from lzcore.base.treespec import TreeSpec
 
 
 def said(value, reward=0.0, logits=(0.0,), **more):
@@ -53,7 +54,8 @@ def rows(evaluation, index):
 
 def assert_same(one, other):
     for name, left, right in zip(one._fields, one, other, strict=True):
-        assert left.tobytes() == right.tobytes(), name
+        assert (left is None) == (right is None), name
+        assert left is None or left.tobytes() == right.tobytes(), name
 
 
 # --- worked by hand -------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ def test_a_mean_of_the_edges_taken_makes_a_root_try_another_whatever_the_first_i
         assert tree.select().action[0] == 1
 
 
-def test_noise_moves_the_prior_of_the_root_by_its_weight_and_no_output():
+def test_noise_moves_the_prior_of_the_root_by_its_weight_and_no_logits():
     """Prior 0.8 and 0.2; with noise on edge 1 alone, half and half: 0.4 and 0.6."""
     logits = np.log([0.8, 0.2])
     for weight, first_choice in ((0.0, 0), (0.3, 0), (0.5, 1)):
@@ -140,7 +142,8 @@ def test_noise_moves_the_prior_of_the_root_by_its_weight_and_no_output():
         assert tree.select().action[0] == first_choice
         tree.backup(said(0.0, logits=logits))
         assert tree.result().prior_logits[0].tolist() == logits.tolist()
-        assert tree.snapshot()["logits"][0, 0].tolist() == logits.tolist()
+        mixed = (1 - weight) * np.array([0.8, 0.2]) + weight * np.array([0.0, 1.0])
+        assert tree.snapshot()["prior"][0, 0] == pytest.approx(mixed)
 
 
 @pytest.mark.parametrize(("tie_break", "expected"), [("lowest", 1), ("prior", 2)])
@@ -192,7 +195,7 @@ def test_each_simulation_gives_one_visit_and_only_to_allowed_edges(tie_break):
 
     assert result.visit_count.sum(axis=1).tolist() == [30] * 6
     assert not result.visit_count[~legal].any()
-    assert not nodes["edge_visits"][nodes["logits"] == -np.inf].any()
+    assert not nodes["edge_visits"][nodes["prior"] == 0.0].any()
     assert (nodes["edge_visits"].sum(axis=2) == nodes["node_visits"] - 1).all()
 
 
@@ -207,7 +210,8 @@ def test_a_root_finds_the_same_alone_and_in_any_company():
     for index in ([0], [3], [4, 2, 0, 1, 3]):
         some = {name: array[index] for name, array in given.items()}
         result = run(tree, [rows(e, index) for e in evaluations], **some)
-        assert_same(result, SearchResult(*(field[index] for field in together)))
+        expected = (None if field is None else field[index] for field in together)
+        assert_same(result, SearchResult(*expected))
 
 
 def test_a_tree_starts_each_search_afresh():
@@ -252,26 +256,28 @@ def test_leaves_are_views_that_the_next_select_overwrites():
     tree.start(said(0.0))
     first = tree.select()
     assert isinstance(first, Leaves)
-    assert [int(field[0]) for field in first] == [0, 0, 1, 1]
+    assert [int(field[0]) for field in first[:-1]] == [0, 0, 1, 1, 0, 1]
     tree.backup(said(0.0))
     second = tree.select()
 
     assert second.parent is first.parent
-    assert [int(field[0]) for field in first] == [1, 0, 2, 2]
-    assert [field.dtype for field in first] == [np.int64, np.int64, np.int64, np.int32]
+    assert [int(field[0]) for field in first[:-1]] == [1, 0, 2, 2, 0, 1]
+    dtypes = [np.int64, np.int64, np.int64, np.int32, np.bool_, np.bool_]
+    assert [field.dtype for field in first[:-1]] == dtypes
+    assert first.vector is None
 
 
 def test_leaves_that_are_kept_or_written_to_cannot_harm_a_later_search():
     tree = CTree(TreeSpec(num_simulations=2, num_actions=3))
     tree.start(drawn(0, 2, 3)[0])
     kept = tree.select()
-    for field in kept:
-        field[:] = -(10**6)
+    for field in kept[:-1]:
+        field[:] = field.dtype.type(-(10**6))
     tree.backup(drawn(0, 2, 3)[0])
     tree.start(drawn(0, 5, 3)[0])
     tree.select()
 
-    assert [len(field) for field in kept] == [2] * 4
+    assert [len(field) for field in kept[:-1]] == [2] * 6
     assert (kept.parent == -(10**6)).all()
 
 

@@ -14,7 +14,7 @@ from attrs import validators as v
 from lzcore.base import ConfigError, ModelSettings, PolicySettings, Settings, setting
 from lzcore.base.config import Only
 from lzcore.base.toml import show
-from lzcore.base.tree import Fpu, QTransform, TieBreak
+from lzcore.base.treespec import Fpu, QTransform, TieBreak
 
 COUNT = v.ge(1)
 MAYBE_COUNT = v.optional(v.ge(1))
