@@ -1,0 +1,4 @@
+"""Checks that plugins hold themselves to: plain functions that raise AssertionError.
+
+They need nothing but NumPy, so that a plugin's tests can call them from any test runner.
+"""
