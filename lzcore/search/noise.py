@@ -6,9 +6,11 @@ Shape letters: B roots, E edges.
 import numpy as np
 import numpy.typing as npt
 
-from lzcore.base.seeding import Seeds, derive_seed, uniform
+from lzcore.base.seeding import Seeds, derive_seed, open_uniform, uniform
 
-_NOISE = 0x6E6F697365  # keeps these draws apart from those that the tree makes of the same seed
+# tags that keep these draws apart from each other and from those that the tree makes of a seed
+_NOISE = 0x6E6F697365
+_GUMBEL = 0x67756D62656C
 _ROUNDS = 16  # rejection rounds; each accepts more than 95 in 100
 _DRAWS = 3 * _ROUNDS + 1
 
@@ -32,6 +34,20 @@ def dirichlet_noise(
     log_gamma = np.where(legal_actions, log_gamma, -np.inf)
     weights = np.exp(log_gamma - log_gamma.max(axis=1, keepdims=True))
     return weights / weights.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def gumbel_noise(seeds: Seeds, num_edges: int, scale: float = 1.0) -> npt.NDArray[np.float64]:
+    """Draw scale * Gumbel(0, 1) for each edge of each root, all independent.
+
+    Args:
+        seeds: (B,) uint64.
+        num_edges: E.
+        scale: >= 0; 0 gives zeros, a search without noise.
+    Returns:
+        (B, E) float64, finite.
+    """
+    keys = derive_seed(seeds, _GUMBEL)
+    return scale * -np.log(-np.log(open_uniform(keys[:, None], np.arange(num_edges))))
 
 
 def _log_gamma_variates(seeds: Seeds, num_edges: int, alpha: float) -> npt.NDArray[np.float64]:

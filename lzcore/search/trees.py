@@ -1,7 +1,8 @@
 """Which installed tree serves a search."""
 
 from lzcore.base.errors import ConfigError, LzError, UnknownNameError
-from lzcore.base.tree import Tree, TreeSpec
+from lzcore.base.tree import Tree
+from lzcore.base.treespec import TreeSpec
 from lzcore.registry import get_registry
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lzcore.base import Evaluation, Leaves, NetworkOutput, SearchResult
+from lzcore.base import Evaluation, Leaves, NetworkOutput, Reuse, SearchResult, TreeSpec
 from lzcore.search import Inference, LearnedDynamics, search
 
 
@@ -40,9 +40,14 @@ class PathModel(torch.nn.Module):
 
 
 class ScriptedTree:
-    """Selects what the script says and records what it is given."""
+    """Selects what the script says and records what it is given.
 
-    def __init__(self, script):
+    A round of the script is parents and actions, and fields of Leaves that are not as usual.
+    """
+
+    def __init__(self, script, **spec):
+        given = {"num_simulations": len(script), "num_actions": 3} | spec
+        self.spec = TreeSpec(**given)
         self.script = list(script)
         self.started = None
         self.seen = []
@@ -51,9 +56,19 @@ class ScriptedTree:
         self.started = given
 
     def select(self):
-        parent, action = self.script[len(self.seen)]
-        node = np.full(len(parent), len(self.seen) + 1)
-        return Leaves(np.array(parent), np.array(action), node, np.zeros(len(parent), np.int32))
+        parent, action, *other = self.script[len(self.seen)]
+        usual = Leaves(
+            parent=np.array(parent),
+            action=np.array(action),
+            node=np.full(len(parent), len(self.seen) + 1),
+            depth=np.zeros(len(parent), np.int32),
+            is_outcome=np.zeros(len(parent), bool),
+            needs_evaluation=np.ones(len(parent), bool),
+            vector=None,
+        )
+        changed = {name: np.array(values) for name, values in dict(*other).items()}
+        self.leaves = usual._replace(**changed)
+        return self.leaves
 
     def backup(self, evaluation):
         self.seen.append(Evaluation(*(None if a is None else a.copy() for a in evaluation)))
@@ -62,30 +77,55 @@ class ScriptedTree:
         return SearchResult(*(np.zeros(1) for _ in SearchResult._fields))
 
 
-def run(script, observation=((7.0,), (8.0,)), **given):
-    model, tree = PathModel(), ScriptedTree(script)
-    dynamics = LearnedDynamics(Inference(model), num_simulations=len(script))
-    search(tree, dynamics, torch.tensor(observation), num_simulations=len(script), **given)
+class TakingTree(ScriptedTree):
+    """Gathers latents itself."""
+
+    taken = 0
+
+    def take(self, pool, out):
+        assert pool.flags.c_contiguous
+        assert out.flags.c_contiguous
+        out[:] = pool[self.leaves.parent, np.arange(len(out))]
+        self.taken += 1
+
+
+def run(script, observation=((7.0,), (8.0,)), tree_class=ScriptedTree, given=None, **spec):
+    model, tree = PathModel(), tree_class(script, **spec)
+    dynamics = LearnedDynamics(Inference(model), tree)
+    simulations = tree.spec.num_simulations
+    search(tree, dynamics, torch.tensor(observation), num_simulations=simulations, **(given or {}))
     return model, tree
 
 
-def test_each_leaf_starts_from_the_latent_of_its_own_parent_in_its_own_tree():
-    # tree 0: 7 -> 71 -> 712, then 72; tree 1: 8 -> 83, then 84, then 831
-    _, tree = run([((0, 0), (1, 3)), ((1, 0), (2, 4)), ((0, 1), (2, 1))])
+def told(tree):
+    """The values that the tree was told: paths through it, as PathModel writes them."""
+    return [evaluation.value.tolist() for evaluation in tree.seen]
 
-    assert [e.value.tolist() for e in tree.seen] == [[71, 83], [712, 84], [72, 831]]
-    assert [e.reward.tolist() for e in tree.seen] == [[1, 3], [2, 4], [2, 1]]
+
+# --- the loop -------------------------------------------------------------------------------------
 
 
 def test_the_roots_are_started_with_their_evaluation_and_what_was_given():
-    legal = np.ones((2, 3), dtype=bool)
-    _, tree = run([((0, 0), (1, 1))], legal_actions=legal, seeds=np.array([5, 6]))
+    given = {
+        "legal_actions": np.ones((2, 3), dtype=bool),
+        "to_play": np.array([1, 2], np.int8),
+        "seeds": np.array([5, 6]),
+        "noise": np.zeros((2, 3)),
+        "reuse": Reuse(np.array([0, 1]), np.zeros(2)),
+    }
+    _, tree = run([((0, 0), (1, 1))], given=given)
 
-    evaluation, given_legal, to_play, seeds, noise = tree.started
+    evaluation, *others = tree.started
     assert evaluation.value.tolist() == [7, 8]
     assert evaluation.reward is None
-    assert given_legal is legal
-    assert (to_play, noise, seeds.tolist()) == (None, None, [5, 6])
+    for other, (name, value) in zip(others, given.items(), strict=True):
+        assert other is value, name
+
+
+def test_what_is_not_given_to_the_search_is_not_given_to_the_tree():
+    _, tree = run([((0, 0), (1, 1))])
+
+    assert tree.started[1:] == (None,) * 5
 
 
 def test_the_model_is_called_once_a_simulation_for_the_whole_batch():
@@ -94,13 +134,180 @@ def test_the_model_is_called_once_a_simulation_for_the_whole_batch():
     assert model.calls == [2, 2, 2, 2]
 
 
-def test_a_search_after_one_of_another_batch_size_is_not_disturbed_by_it():
-    model = PathModel()
-    dynamics = LearnedDynamics(Inference(model), num_simulations=2)
+def test_where_no_leaf_needs_an_evaluation_the_model_is_not_called_and_the_tree_gets_zeros():
+    known = {"needs_evaluation": [False, False]}
+    model, tree = run([((0, 0), (1, 1)), ((1, 1), (2, 2), known), ((1, 1), (0, 0))])
+
+    assert model.calls == [2, 2]
+    assert told(tree) == [[71, 81], [0, 0], [710, 810]]
+    assert [e.reward.tolist() for e in tree.seen] == [[1, 1], [0, 0], [0, 0]]
+    assert [(e.logits.shape, e.logits.dtype) for e in tree.seen] == [((2, 3), np.float32)] * 3
+
+
+def test_where_all_edges_of_the_roots_are_expanded_there_is_one_round_more():
+    script = [
+        ((0,) * 6, (0, 0, 1, 1, 2, 2), {"node": (1, 1, 2, 2, 3, 3)}),
+        ((2, 3), (1, 2), {"node": (4, 4)}),
+        ((4, 1), (0, 1), {"node": (5, 5)}),
+    ]
+    model, tree = run(script, num_simulations=2, root_expand_all=True)
+
+    assert model.calls == [6, 2, 2]
+    assert told(tree) == [[70, 80, 71, 81, 72, 82], [711, 822], [7110, 801]]
+
+
+def test_a_round_without_evaluations_right_after_the_expanded_roots_has_a_row_for_each_root():
+    script = [
+        ((0,) * 6, (0, 0, 1, 1, 2, 2), {"node": (1, 1, 2, 2, 3, 3)}),
+        ((0, 0), (1, 2), {"node": (2, 3), "needs_evaluation": (False, False)}),
+    ]
+    _, tree = run(script, num_simulations=1, root_expand_all=True)
+
+    assert tree.seen[1].value.tolist() == [0, 0]
+    assert tree.seen[1].logits.shape == (2, 3)
+
+
+# --- the pool of latents --------------------------------------------------------------------------
+
+TREES = pytest.mark.parametrize("tree_class", [ScriptedTree, TakingTree])
+
+
+@TREES
+def test_each_leaf_starts_from_the_latent_of_its_own_parent_in_its_own_tree(tree_class):
+    # tree 0: 7 -> 71 -> 712, then 72; tree 1: 8 -> 83, then 84, then 831
+    script = [((0, 0), (1, 3)), ((1, 0), (2, 4)), ((0, 1), (2, 1))]
+    _, tree = run(script, tree_class=tree_class)
+
+    assert told(tree) == [[71, 83], [712, 84], [72, 831]]
+    assert [e.reward.tolist() for e in tree.seen] == [[1, 3], [2, 4], [2, 1]]
+
+
+def test_a_tree_that_can_gather_latents_gathers_those_of_whole_batches():
+    script = [((0, 0), (1, 3)), ((1, 1), (1, 1), {"needs_evaluation": (True, False)})]
+    _, tree = run([*script, ((1, 1), (2, 2))], tree_class=TakingTree)
+
+    assert tree.taken == 2
+    assert told(tree) == [[71, 83], [711, 0], [712, 832]]
+
+
+@TREES
+def test_leaves_that_need_no_evaluation_do_not_meet_the_model(tree_class):
+    script = [
+        ((0, 0, 0), (1, 2, 3)),
+        ((1, 1, 1), (4, 4, 4), {"needs_evaluation": (True, False, True), "node": (2, 1, 2)}),
+        ((2, 1, 2), (5, 5, 5)),
+    ]
+    model, tree = run(script, ((7.0,), (8.0,), (9.0,)), tree_class)
+
+    assert model.calls == [3, 2, 3]
+    assert told(tree) == [[71, 82, 93], [714, 0, 934], [7145, 825, 9345]]
+    assert tree.seen[1].reward.tolist() == [4, 0, 4]
+    assert tree.seen[1].logits.shape == (3, 3)
+
+
+@TREES
+def test_rounds_in_which_nothing_was_evaluated_do_not_shift_the_latents(tree_class):
+    known = {"needs_evaluation": (False, False), "node": (1, 1)}
+    script = [((0, 0), (1, 1)), ((0, 0), (1, 1), known), ((1, 0), (2, 2)), ((3, 3), (3, 3))]
+    _, tree = run(script, tree_class=tree_class)
+
+    assert told(tree)[2:] == [[712, 82], [7123, 823]]
+
+
+@TREES
+def test_a_leaf_at_max_depth_leaves_the_latents_of_other_trees_alone(tree_class):
+    # the second round ends on node 1 again in tree 0, while tree 1 has gone on from its own node 1
+    script = [
+        ((0, 0), (1, 1)),
+        ((0, 1), (2, 2), {"node": (2, 2)}),
+        ((0, 0), (1, 2), {"node": (1, 3)}),
+        ((2, 1), (3, 3), {"node": (4, 4)}),
+        ((2, 2), (1, 1), {"node": (5, 5)}),
+    ]
+    _, tree = run(script, tree_class=tree_class, max_depth=2)
+
+    assert told(tree)[2:] == [[71, 82], [723, 813], [721, 8121]]
+
+
+def test_some_rows_of_the_expanded_roots_may_need_no_evaluation():
+    needed = (True, True, False, True, True, False)
+    script = [
+        (
+            (0,) * 6,
+            (0, 0, 1, 1, 2, 2),
+            {"node": (1, 1, 2, 2, 3, 3), "needs_evaluation": needed},
+        ),
+        ((3, 2), (1, 1), {"node": (4, 4)}),
+    ]
+    model, tree = run(script, num_simulations=1, root_expand_all=True)
+
+    assert model.calls == [4, 2]
+    assert told(tree) == [[70, 80, 0, 81, 72, 0], [721, 811]]
+
+
+def test_where_actions_are_vectors_the_model_gets_vectors():
+    class Adding(PathModel):
+        def recurrent_inference(self, latent_state, action):
+            assert action.dtype == torch.float32
+            return self._out(latent_state + action.sum(1, keepdim=True), action[:, 0])
+
+        def _out(self, latent, reward):
+            return super()._out(latent, reward.reshape(-1, 1))
+
+    vectors = [np.array([[0.5, 0.25], [-0.5, 0.0]], np.float32)] * 2
+    script = [
+        ((0, 0), (3, 1), {"vector": vectors[0]}),
+        ((1, 1), (0, 0), {"vector": vectors[1], "needs_evaluation": (False, True)}),
+    ]
+    tree = ScriptedTree(
+        script, num_actions=0, action_dim=2, num_sampled_actions=4, root_expand_all=False
+    )
+    dynamics = LearnedDynamics(Inference(Adding()), tree)
+    search(tree, dynamics, torch.tensor([[1.0], [2.0]]), num_simulations=2)
+
+    assert told(tree) == [[1.75, 1.5], [0, 1.0]]
+
+
+@TREES
+def test_a_search_after_one_of_another_batch_size_is_not_disturbed_by_it(tree_class):
+    tree = tree_class([((0,) * 3, (5,) * 3)])
+    dynamics = LearnedDynamics(Inference(PathModel()), tree)
     for start in ([[1.0], [2.0], [3.0]], [[4.0]]):
-        tree = ScriptedTree([((0,) * len(start), (5,) * len(start))])
+        tree.script, tree.seen = [((0,) * len(start), (5,) * len(start))], []
         search(tree, dynamics, torch.tensor(start), num_simulations=1)
         assert tree.seen[0].value.tolist() == [10 * s[0] + 5 for s in start]
+
+
+@TREES
+def test_latents_may_be_of_another_dtype_in_the_next_search(tree_class):
+    class Halving(PathModel):
+        dtype = torch.float32
+
+        def _out(self, latent, reward):
+            assert latent.dtype in (torch.float32, self.dtype)
+            return super()._out(latent, reward)._replace(latent_state=latent.to(self.dtype))
+
+    model, tree = Halving(), tree_class([((0,), (5,)), ((1,), (6,))])
+    dynamics = LearnedDynamics(Inference(model), tree)
+    for model.dtype in (torch.float32, torch.bfloat16, torch.float64):
+        tree.seen = []
+        search(tree, dynamics, torch.tensor([[1.0]]), num_simulations=2)
+        assert dynamics._pool.dtype == model.dtype
+        assert told(tree) == [[15], [156]]
+
+
+@TREES
+def test_searches_may_begin_within_inference_mode_and_go_on_outside(tree_class):
+    tree = tree_class([((0,), (5,)), ((1,), (6,))])
+    dynamics = LearnedDynamics(Inference(PathModel()), tree)
+    for inside in (True, False):
+        tree.seen = []
+        with torch.inference_mode(inside):
+            search(tree, dynamics, torch.tensor([[1.0]]), num_simulations=2)
+        assert told(tree) == [[15], [156]]
+
+
+# --- the seam to the model ------------------------------------------------------------------------
 
 
 def test_a_model_left_in_training_mode_is_put_to_eval_by_the_search():

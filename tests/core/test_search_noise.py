@@ -1,9 +1,9 @@
-"""Dirichlet noise: the right distribution, and no row that depends on another."""
+"""Noise for roots: the right distributions, and no row that depends on another."""
 
 import numpy as np
 import pytest
 
-from lzcore.search import dirichlet_noise
+from lzcore.search import dirichlet_noise, gumbel_noise
 
 SEEDS = np.arange(50_000, dtype=np.uint64)
 
@@ -49,3 +49,52 @@ def test_tiny_alphas_neither_underflow_nor_lose_their_sum():
 
     assert np.isfinite(drawn).all()
     assert drawn.sum(axis=1) == pytest.approx(1.0)
+
+
+# --- Gumbel noise ---------------------------------------------------------------------------------
+
+
+def test_gumbel_noise_has_the_moments_of_a_gumbel_distribution():
+    drawn = gumbel_noise(SEEDS, 4)
+
+    deviation = np.pi / 6**0.5
+    assert drawn.mean(axis=0) == pytest.approx(
+        np.euler_gamma, abs=5 * deviation / len(SEEDS) ** 0.5
+    )
+    assert drawn.std(axis=0) == pytest.approx(deviation, rel=0.02)
+    third = ((drawn - drawn.mean(axis=0)) / drawn.std(axis=0)) ** 3
+    assert third.mean() == pytest.approx(1.13955, abs=0.05)
+
+
+def test_the_largest_of_logits_and_gumbel_noise_is_a_draw_from_their_softmax():
+    probability = np.array([0.6, 0.3, 0.1])
+
+    taken = (np.log(probability) + gumbel_noise(SEEDS, 3)).argmax(axis=1)
+
+    share = np.bincount(taken, minlength=3) / len(SEEDS)
+    assert share == pytest.approx(probability, abs=5 * 0.5 / len(SEEDS) ** 0.5)
+
+
+def test_edges_and_neighbouring_seeds_draw_gumbel_noise_independently():
+    drawn = gumbel_noise(SEEDS, 2)
+
+    between_edges = np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]
+    between_seeds = np.corrcoef(drawn[:-1, 0], drawn[1:, 0])[0, 1]
+    assert abs(between_edges) < 5 / len(SEEDS) ** 0.5
+    assert abs(between_seeds) < 5 / len(SEEDS) ** 0.5
+
+
+def test_a_root_draws_the_same_gumbel_noise_alone_in_any_order_and_among_more_edges():
+    together = gumbel_noise(SEEDS[:200], 6)
+
+    assert together.dtype == np.float64
+    assert (gumbel_noise(SEEDS[199::-1], 6)[::-1] == together).all()
+    assert (gumbel_noise(SEEDS[77:78], 6)[0] == together[77]).all()
+    assert (gumbel_noise(SEEDS[:200], 9)[:, :6] == together).all()
+
+
+def test_a_scale_multiplies_gumbel_noise_and_a_scale_of_zero_leaves_none():
+    seeds = SEEDS[:50]
+
+    assert gumbel_noise(seeds, 5, 2.0) == pytest.approx(2.0 * gumbel_noise(seeds, 5))
+    assert not gumbel_noise(seeds, 5, 0.0).any()

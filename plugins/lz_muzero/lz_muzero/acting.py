@@ -145,7 +145,7 @@ class ActingPolicy(Policy):
     def _planner(self, inference: Inference, num_simulations: int) -> Planner:
         cfg = self._cfg
         tree = make_tree(cfg.tree, self._tree_spec(num_simulations), prefer_compiled=cfg.mcts_ctree)
-        return Planner(tree, self._dynamics(inference, num_simulations), inference, num_simulations)
+        return Planner(tree, self._dynamics(inference, tree), inference, num_simulations)
 
     def _tree_spec(self, num_simulations: int) -> TreeSpec:
         cfg = self._cfg
@@ -171,8 +171,8 @@ class ActingPolicy(Policy):
         name, remark = choose_tree(cfg.tree, spec, prefer_compiled=cfg.mcts_ctree)
         return {"tree": f"{name}. {remark}" if remark else name}
 
-    def _dynamics(self, inference: Inference, num_simulations: int) -> Dynamics:
-        return LearnedDynamics(inference, num_simulations)
+    def _dynamics(self, inference: Inference, tree: Tree) -> Dynamics:
+        return LearnedDynamics(inference, tree)
 
     # --- observations of N ready environments -> a decision for each ------------------------------
 
