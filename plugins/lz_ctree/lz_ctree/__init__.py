@@ -1,3 +1,3 @@
-"""Tree search for lzcore in C++, with the PUCT rule."""
+"""Tree search for lzcore in C++: PUCT, Gumbel, chance, sampled actions."""
 
 __version__ = "0.1.0"

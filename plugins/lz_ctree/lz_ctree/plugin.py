@@ -13,7 +13,7 @@ def lz_register_trees() -> list[SearchTreeSpec]:
         SearchTreeSpec(
             name="lz_ctree",
             tree="lz_ctree.tree:CTree",
-            summary="Tree search in C++, with the PUCT rule.",
+            summary="Tree search in C++: PUCT, Gumbel, chance, sampled actions.",
             compiled=True,
         )
     ]
