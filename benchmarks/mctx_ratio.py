@@ -1,16 +1,16 @@
 """Time the same searches with mctx and with lz_ctree, on one core and with a null model.
 
-    pip install "mctx>=0.0.71" "jax[cpu]"
+    pip install -e "plugins/lz_ctree[oracle]"
     python benchmarks/mctx_ratio.py [--seconds 3]
 
 Both search one random world: a table that says where each action leads, what it pays, and what a
 network would say of each state. mctx is one compiled program that reads the table inside, in
 float32, its default; compiling is timed apart. Our tree is driven from Python, call by call, takes
-evaluations in float32 that were read off the table beforehand, calculates in float64, and moves the
-latents of the leaves by itself. Both move 16 numbers of float32 a leaf. The process is pinned to
-one processor. Times are microseconds of CPU of the process for each simulation and root; "ratio" is
-mctx over lz_ctree, of the medians. "same_visits" is the share of roots whose visits came out equal:
-less than 1 because of float32 and of the random ties of mctx.
+evaluations in float32 that were read off the table beforehand, and calculates in float64. Both move
+the latents of the leaves, 16 numbers of float32 each. The process is pinned to one processor.
+Times are microseconds of CPU of the process for each simulation and root; "ratio" is mctx over
+lz_ctree, of the medians. "same_visits" is the share of roots that got the same visits from both: 1,
+unless float32 or the random numbers with which mctx breaks ties turned a choice.
 
 Shape letters: B roots searched together, A actions, C chance outcomes, S simulations, X states,
 L numbers of a latent.
