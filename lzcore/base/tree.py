@@ -24,8 +24,8 @@ Array: TypeAlias = npt.NDArray[Any]
 class Evaluation(NamedTuple):
     """What is known of R states: arrays in host memory, numbers float32 or float64.
 
-    None means: as the spec says, or all legal, none terminal. Rows of leaves that need no
-    evaluation are not read.
+    None means: as the spec says, or all legal, none terminal. Numbers lie within the range of
+    float32. Rows of leaves that need no evaluation are not read.
     """
 
     value: Array  # (R,)  for the player to move there; of a finished game, its outcome for him
@@ -33,7 +33,7 @@ class Evaluation(NamedTuple):
     # continuous actions D means, then D standard deviations > 0, before tanh
     logits: Array
     # (R,) of the step into the state, for the player who made it; with `value_prefix` the sum
-    # since the last reset. Ignored at a root
+    # since the last reset, and then not None. Ignored at a root
     reward: Array | None = None
     legal_actions: Array | None = None  # (R, max(A, C)) bool, where rules are known
     to_play: Array | None = None  # (R,) int8, -1, 1 or 2; None: players alternate
@@ -112,14 +112,16 @@ class Tree(Protocol):
         """Begin B new searches at evaluated roots.
 
         Args:
-            evaluation: of the roots; only value, logits and actions count.
+            evaluation: of the roots; only value, logits and actions count here (`search` also
+                takes legal_actions and to_play from it).
             legal_actions: (B, A) bool, True = allowed; None: all.
             to_play: (B,) int8 in {-1, 1, 2}; None: -1, one player.
-            seeds: (B,) uint64 counter-stream seeds, for whatever the tree draws; None: 0.
+            seeds: (B,) uint64 counter-stream seeds, new ones for every search; None only where the
+                tree draws nothing (`TreeSpec.draws`).
             noise: (B, E) float64. Rule "puct": rows over the legal actions summing to 1, mixed
                 into the root prior with weight `root_noise_weight`. Rule "gumbel": finite numbers,
                 added to the root's logits. None: no noise.
-            reuse: rule "puct" without sampled actions; None: plain searches.
+            reuse: rule "puct" without chance or sampled actions; None: plain searches.
         Raises:
             ValueError: a shape or dtype is off, a number is not finite, or a root has no legal
                 action; the message names the argument and the root.

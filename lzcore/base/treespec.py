@@ -5,10 +5,10 @@ actions, C chance outcomes, E edges of a decision node (A, or K where actions ar
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import attrs
-from attrs import validators as v
 
 from lzcore.base.errors import ConfigError
 
@@ -21,8 +21,46 @@ SampleMode: TypeAlias = Literal["without_replacement", "with_replacement"]
 PriorMode: TypeAlias = Literal["empirical", "density"]
 
 
-def _one_of(kind: Any) -> Any:
-    return v.in_(kind.__args__)
+def _field(default: Any, is_right: Callable[[Any], bool], expected: str) -> Any:
+    """Declare a setting that is refused with what was expected."""
+
+    def check(_: Any, attribute: Any, value: Any) -> None:
+        if not is_right(value):
+            raise ConfigError(f"{attribute.name} is {value!r}; expected {expected}.")
+
+    return attrs.field(default=default, validator=check)
+
+
+def _count(default: Any = attrs.NOTHING, least: int = 1) -> Any:
+    return _field(
+        default,
+        lambda value: isinstance(value, int) and type(value) is not bool and value >= least,
+        f"a whole number, {least} or more",
+    )
+
+
+def _number(default: float, least: float, most: float = math.inf, *, above: bool = False) -> Any:
+    """Declare a finite number from `least`, or above it, to `most`."""
+    start = f"above {least:g}" if above else f"{least:g} or more"
+    return _field(
+        default,
+        lambda value: (
+            isinstance(value, (int, float))
+            and type(value) is not bool
+            and (value > least if above else value >= least)
+            and value <= most
+            and value < math.inf
+        ),
+        f"a number {start}" if most == math.inf else f"a number from {least:g} to {most:g}",
+    )
+
+
+def _flag(default: Any = attrs.NOTHING) -> Any:
+    return _field(default, lambda value: type(value) is bool, "True or False")
+
+
+def _one_of(kind: Any, default: str) -> Any:
+    return _field(default, lambda value: value in kind.__args__, f"one of {kind.__args__}")
 
 
 @attrs.frozen(kw_only=True)
@@ -32,52 +70,51 @@ class TreeSpec:
     `num_actions` or `action_dim` is given, not both: actions are discrete or vectors.
     """
 
-    num_simulations: int = attrs.field(validator=v.ge(1))  # S
-    num_actions: int = attrs.field(default=0, validator=v.ge(0))  # A; 0: actions are vectors
-    rule: Rule = attrs.field(default="puct", validator=_one_of(Rule))
-    discount: float = attrs.field(default=1.0, validator=[v.ge(0.0), v.le(1.0)])  # unsigned
-    max_depth: int | None = attrs.field(default=None, validator=v.optional(v.ge(1)))  # edges
-    range_floor: float = attrs.field(default=0.01, validator=v.gt(0.0))  # of max - min
-    num_threads: int = attrs.field(default=1, validator=v.ge(1))  # a hint; results do not change
+    num_simulations: int = _count()  # S
+    num_actions: int = _count(0, least=0)  # A; 0: actions are vectors
+    rule: Rule = _one_of(Rule, "puct")
+    discount: float = _number(1.0, 0.0, 1.0)  # unsigned
+    max_depth: int | None = _field(
+        None,
+        lambda value: value is None or (type(value) is int and value >= 1),
+        "1 or more, or None",
+    )  # edges
+    range_floor: float = _number(0.01, 0.0, above=True)  # of max - min
+    num_threads: int = _count(1)  # at most; results do not depend on it
 
     # rule "puct"
-    pb_c_base: float = attrs.field(default=19652.0, validator=v.gt(0.0))
-    pb_c_init: float = attrs.field(default=1.25, validator=v.ge(0.0))
-    q_transform: QTransform = attrs.field(
-        default="parent_and_siblings", validator=_one_of(QTransform)
-    )
+    pb_c_base: float = _number(19652.0, 0.0, above=True)
+    pb_c_init: float = _number(1.25, 0.0)
+    q_transform: QTransform = _one_of(QTransform, "parent_and_siblings")
     q_bounds: tuple[float, float] = (-1.0, 1.0)  # lo, hi of q_transform "min_max"
-    fpu: Fpu = attrs.field(default="parent_value", validator=_one_of(Fpu))
-    tie_break: TieBreak = attrs.field(default="lowest", validator=_one_of(TieBreak))
-    root_noise_weight: float = attrs.field(default=0.25, validator=[v.ge(0.0), v.le(1.0)])
+    fpu: Fpu = _one_of(Fpu, "parent_value")
+    tie_break: TieBreak = _one_of(TieBreak, "lowest")
+    root_noise_weight: float = _number(0.25, 0.0, 1.0)
 
     # rule "gumbel"
-    max_num_considered_actions: int = attrs.field(default=16, validator=v.ge(1))
-    maxvisit_init: float = attrs.field(default=50.0, validator=v.ge(0.0))
-    value_scale: float = attrs.field(default=0.1, validator=v.ge(0.0))
-    rescale_values: bool = True
-    rescale_illegal: bool = True  # edges not allowed count as unvisited in the range of values
-    use_mixed_value: bool = True
+    max_num_considered_actions: int = _count(16)
+    maxvisit_init: float = _number(50.0, 0.0)
+    value_scale: float = _number(0.1, 0.0)
+    rescale_values: bool = _flag(True)
+    # edges not allowed count as unvisited in the range of values; never with sampled actions
+    rescale_illegal: bool = _flag(True)
+    use_mixed_value: bool = _flag(True)
 
     # the model tells sums of rewards (EfficientZero)
-    value_prefix: bool = False
-    lstm_horizon_len: int = attrs.field(default=5, validator=v.ge(1))  # edges
+    value_prefix: bool = _flag(False)
+    lstm_horizon_len: int = _count(5)  # edges
 
     # chance nodes (Stochastic MuZero)
-    num_chance_outcomes: int = attrs.field(default=0, validator=v.ge(0))  # C; 0: no chance nodes
-    chance_select: ChanceSelect = attrs.field(
-        default="quasi_random", validator=_one_of(ChanceSelect)
-    )
+    num_chance_outcomes: int = _count(0, least=0)  # C; 0: no chance nodes
+    chance_select: ChanceSelect = _one_of(ChanceSelect, "quasi_random")
 
     # edges are drawn from the policy (Sampled MuZero)
-    num_sampled_actions: int = attrs.field(default=0, validator=v.ge(0))  # K; 0: all actions
-    action_dim: int = attrs.field(default=0, validator=v.ge(0))  # D; 0: actions are discrete
-    sample_mode: SampleMode = attrs.field(
-        default="without_replacement", validator=_one_of(SampleMode)
-    )
-    sample_temperature: float = attrs.field(default=1.0, validator=v.gt(0.0))
-    prior_mode: PriorMode = attrs.field(default="empirical", validator=_one_of(PriorMode))
-    root_expand_all: bool = attrs.field()
+    num_sampled_actions: int = _count(0, least=0)  # K; 0: all actions
+    action_dim: int = _count(0, least=0)  # D; 0: actions are discrete
+    sample_mode: SampleMode = _one_of(SampleMode, "without_replacement")
+    sample_temperature: float = _number(1.0, 0.01, 100.0)  # with replacement
+    prior_mode: PriorMode = _one_of(PriorMode, "empirical")
+    root_expand_all: bool = _flag()
 
     @root_expand_all.default
     def _expand_all_vectors(self) -> bool:
@@ -123,11 +160,22 @@ class TreeSpec:
         """`max_depth`, or a depth that no search can reach: all nodes in one line."""
         return self.max_depth or self.num_simulations + self.root_expand_all
 
+    @property
+    def draws(self) -> bool:
+        """Whether the tree itself draws at random, and so needs seeds."""
+        random_ties = self.rule == "puct" and self.tie_break == "random"
+        random_outcomes = self.num_chance_outcomes > 0 and self.chance_select == "sample"
+        return self.is_sampled or random_ties or random_outcomes
+
     def __attrs_post_init__(self) -> None:
-        lo, hi = self.q_bounds
-        if not -math.inf < lo < hi < math.inf:
+        bounds = self.q_bounds
+        if (
+            not isinstance(bounds, tuple)
+            or len(bounds) != 2
+            or not -math.inf < bounds[0] < bounds[1] < math.inf
+        ):
             raise ConfigError(
-                f"q_bounds is ({lo}, {hi}); expected two numbers, the lower one first."
+                f"q_bounds is {bounds!r}; expected a tuple of two numbers, the lower one first."
             )
         for is_wrong, message in self._contradictions():
             if is_wrong:

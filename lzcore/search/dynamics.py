@@ -11,15 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lzcore.base.errors import ConfigError
 from lzcore.base.tree import Array, Evaluation, Leaves, Tree
 from lzcore.search.inference import Inference
 
 
 class Dynamics(Protocol):
-    """Evaluates the roots and the leaves of one search after another."""
+    """Evaluates the roots and the leaves of one search after another.
+
+    Row r of the leaves belongs to root r % B. State is kept by node and root: what a leaf's
+    `parent` leads to by `action` (or `vector`) is remembered under its `node`.
+    """
 
     def root(self, observation: Any) -> Evaluation:
-        """Evaluate B observed states and remember them as node 0."""
+        """Evaluate B observed states and remember them as node 0.
+
+        What is said of legal_actions and to_play counts where `search` is not told otherwise.
+        """
 
     def expand(self, leaves: Leaves) -> Evaluation:
         """Evaluate where R edges lead, and remember it as `leaves.node`.
@@ -36,14 +44,27 @@ class LearnedDynamics:
     gathered by one index of rows, and the latents of a simulation are written as one slice.
     """
 
+    cannot_serve = ("num_chance_outcomes", "value_prefix")  # settings of a TreeSpec
+
     def __init__(self, inference: Inference, tree: Tree) -> None:
         """Serve the searches of `tree`, and of no other, with the given model.
 
         On a CPU, a tree that has a method `take` gathers the parents' latents itself.
+
+        Raises:
+            ConfigError: the tree has chance nodes or value prefixes, of which a `Model` says
+                nothing. `_step` is the method to override for a model that does.
         """
+        for name in self.cannot_serve:
+            if getattr(tree.spec, name):
+                raise ConfigError(
+                    f"{name} is set, but {type(self).__name__} steps a model that knows no such "
+                    "thing. Use the dynamics of a policy that does."
+                )
         self._inference = inference
         self._num_nodes = tree.spec.num_nodes
         self._nodes_are_new = tree.spec.max_depth is None  # else a descent may end on an older one
+        self._first_of_simulations = tree.spec.num_root_nodes
         self._tree_take = getattr(tree, "take", None)
         self._num_roots = 0
         self._pool = torch.empty(0)
@@ -98,7 +119,8 @@ class LearnedDynamics:
             self._take = _Take(self._tree_take, self._pool) if self._tree_take and on_cpu else None
 
     def _parents(self, leaves: Leaves) -> Tensor:
-        if self._take is not None and len(leaves.parent) == self._num_roots:
+        of_simulation = leaves.node[0] >= self._first_of_simulations  # else it may be a root edge
+        if self._take is not None and of_simulation and len(leaves.parent) == self._num_roots:
             return self._take()
         return self._rows.index_select(0, self._row_index(leaves.parent))
 

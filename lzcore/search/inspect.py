@@ -121,6 +121,11 @@ class _Tree:
     def __init__(
         self, snapshot: Mapping[str, Array], root: int, names: Sequence[str] | None
     ) -> None:
+        if not isinstance(snapshot, Mapping):
+            raise TypeError(
+                f"snapshot is of type {type(snapshot).__name__}; expected the arrays of a tree. "
+                "Pass tree.snapshot()."
+            )
         num_roots = len(snapshot["parents"])
         if not 0 <= root < num_roots:
             raise ValueError(f"root is {root}; expected 0 to {num_roots - 1}, as the snapshot has.")

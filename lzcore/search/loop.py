@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from lzcore.base.errors import ConfigError
 from lzcore.base.tree import Array, Evaluation, Reuse, SearchResult, Tree
+from lzcore.base.treespec import TreeSpec
 from lzcore.search.dynamics import Dynamics
 
 
@@ -26,16 +28,26 @@ def search(
         tree: reused from search to search; its spec allows at least `num_simulations`.
         dynamics: evaluates roots and leaves.
         observation: whatever `dynamics.root` takes, such as (B, *O) float32.
-        num_simulations: S; the tree's spec may ask for one more round, which expands the roots.
-        legal_actions: (B, A) bool, True = allowed at the root; None: all.
-        to_play: (B,) int8 in {-1, 1, 2}; None: one player.
-        seeds: (B,) uint64, one counter stream for each root; None: 0.
-        noise: (B, E) float64, what the rule of the tree mixes in at the root; None: none.
+        num_simulations: S, at most that of the tree's spec; with rule "gumbel", which plans ahead,
+            the same.
+        legal_actions: (B, A) bool, True = allowed at the root; None: as `dynamics.root` says, or
+            all.
+        to_play: (B,) int8 in {-1, 1, 2}; None: as `dynamics.root` says, or one player.
+        seeds: (B,) uint64, new ones for every search; None only where the tree draws nothing.
+        noise: (B, E) float64, what the rule of the tree mixes in at the root (`dirichlet_noise`,
+            `gumbel_noise`); None: none.
         reuse: what an earlier search found one step ahead; None: nothing.
     Raises:
-        ValueError: what the tree refuses, naming the argument and the root.
+        ConfigError: the tree is not made for so many simulations.
+        ValueError: what the tree refuses, naming the argument and the root; a game that is over.
     """
+    _check_simulations(tree.spec, num_simulations)
     evaluation = dynamics.root(observation)
+    _check_unfinished(evaluation)
+    if legal_actions is None and evaluation.legal_actions is not None:
+        legal_actions = evaluation.legal_actions[:, : tree.spec.num_actions]
+    if to_play is None:
+        to_play = evaluation.to_play
     tree.start(evaluation, legal_actions, to_play, seeds, noise, reuse)
     for _ in range(num_simulations + tree.spec.root_expand_all):
         leaves = tree.select()
@@ -45,6 +57,24 @@ def search(
             evaluation = _nothing(evaluation, len(leaves.needs_evaluation))
         tree.backup(evaluation)
     return tree.result()
+
+
+def _check_simulations(spec: TreeSpec, asked: int) -> None:
+    planned = spec.num_simulations
+    if asked < 1 or asked > planned or (spec.rule == "gumbel" and asked != planned):
+        raise ConfigError(
+            f"num_simulations is {asked}, but the tree is made for {planned}"
+            + (", and its rule 'gumbel' plans all of them" if spec.rule == "gumbel" else "")
+            + ". Make a tree of that size."
+        )
+
+
+def _check_unfinished(roots: Evaluation) -> None:
+    if roots.terminal is not None and roots.terminal.any():
+        raise ValueError(
+            f"The game is over at root {roots.terminal.argmax()}; expected a state with a move to "
+            "make. Leave it out of the batch."
+        )
 
 
 def _nothing(last: Evaluation, num_rows: int) -> Evaluation:

@@ -255,7 +255,8 @@ class Told:
 def test_every_kind_of_search_is_shown_whole_with_the_numbers_of_its_result(kind):
     spec = TreeSpec(num_simulations=30, discount=0.9, **kind)
     tree = real_tree(spec)
-    found = search(tree, Told(spec.num_logits), 3, num_simulations=30)
+    seeds = np.arange(3, dtype=np.uint64)
+    found = search(tree, Told(spec.num_logits), 3, num_simulations=30, seeds=seeds)
     shot = tree.snapshot()
 
     for root in range(3):

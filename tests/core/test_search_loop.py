@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from lzcore.base import Evaluation, Leaves, NetworkOutput, Reuse, SearchResult, TreeSpec
+from lzcore.base import (
+    ConfigError,
+    Evaluation,
+    Leaves,
+    NetworkOutput,
+    Reuse,
+    SearchResult,
+    TreeSpec,
+)
 from lzcore.search import Inference, LearnedDynamics, search
 
 
@@ -348,3 +356,75 @@ def test_supports_of_one_size_but_two_kinds_are_not_taken_for_each_other():
 
     assert evaluation.value == pytest.approx([73])
     assert evaluation.reward == pytest.approx([9])
+
+
+# --- what a simulator says of its roots, and what is refused --------------------------------------
+
+
+class Games:
+    """Dynamics of two games that say of their roots what they are told to."""
+
+    def __init__(self, **roots):
+        self.roots = Evaluation(np.zeros(2), np.zeros((2, 3)), **roots)
+
+    def root(self, observation):
+        return self.roots
+
+    def expand(self, leaves):
+        return Evaluation(np.zeros(2), np.zeros((2, 3)))
+
+
+def test_what_the_dynamics_say_of_the_roots_counts_unless_search_is_told_otherwise():
+    legal, players = np.array([[True, False, True]] * 2), np.array([2, 1], np.int8)
+    own = np.ones((2, 3), bool)
+    tree = ScriptedTree([((0, 0), (1, 1))], num_chance_outcomes=5)
+    wide = np.pad(legal, ((0, 0), (0, 2)))  # as wide as outcomes are
+    search(tree, Games(legal_actions=wide, to_play=players), None, num_simulations=1)
+    assert tree.started[1].tolist() == legal.tolist()
+    assert tree.started[2] is players
+
+    tree = ScriptedTree([((0, 0), (1, 1))])
+    games = Games(legal_actions=legal, to_play=players)
+    search(tree, games, None, num_simulations=1, legal_actions=own, to_play=-players)
+    assert tree.started[1] is own
+    assert tree.started[2].tolist() == [-2, -1]
+
+
+def test_a_game_that_is_over_is_not_searched():
+    tree = ScriptedTree([((0, 0), (1, 1))])
+    with pytest.raises(
+        ValueError, match=r"The game is over at root 1; .* Leave it out of the batch"
+    ):
+        search(tree, Games(terminal=np.array([False, True])), None, num_simulations=1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "message"),
+    [
+        ("puct", 0, r"num_simulations is 0, but the tree is made for 4\. Make a tree of that size"),
+        ("puct", 5, r"num_simulations is 5, but the tree is made for 4\."),
+        ("gumbel", 3, r"is 3, but the tree is made for 4, and its rule 'gumbel' plans all of them"),
+    ],
+)
+def test_a_search_of_another_size_than_the_trees_is_refused(rule, asked, message):
+    tree = ScriptedTree([((0, 0), (1, 1))] * 4, rule=rule)
+    with pytest.raises(ConfigError, match=message):
+        search(tree, Games(), None, num_simulations=asked)
+
+
+@pytest.mark.parametrize("kind", [{"num_chance_outcomes": 2}, {"value_prefix": True}])
+def test_learned_dynamics_refuse_what_their_model_does_not_know(kind):
+    tree = ScriptedTree([((0, 0), (1, 1))], **kind)
+    with pytest.raises(ConfigError, match=f"{next(iter(kind))} is set, but LearnedDynamics steps"):
+        LearnedDynamics(Inference(PathModel()), tree)
+
+
+def test_a_root_with_one_edge_is_expanded_without_the_trees_help():
+    """As many rows as roots, but not those of a simulation, which alone a tree can take."""
+    first = {"node": (1, 1)}
+    script = [((0, 0), (1, 2), first), ((1, 1), (0, 0), {"node": (2, 2)})]
+    spec = {"num_actions": 1, "num_simulations": 1, "root_expand_all": True}
+    _, tree = run(script, tree_class=TakingTree, **spec)
+
+    assert told(tree) == [[71, 82], [710, 820]]
+    assert tree.taken == 1

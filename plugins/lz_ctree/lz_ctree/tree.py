@@ -7,7 +7,7 @@ from lz_ctree import _ctree
 from lzcore.base.tree import Leaves, SearchResult
 from lzcore.base.treespec import TreeSpec
 
-_MOST = 2**31 - 2  # node and edge numbers are 32 bits wide
+_MOST = 2**31 - 16  # node and edge numbers are 32 bits wide, and rows are filled up to blocks
 
 
 class CTree(_ctree.TreeBatch):
@@ -29,9 +29,15 @@ class CTree(_ctree.TreeBatch):
     @staticmethod
     def supports(spec: TreeSpec) -> str | None:
         """Return None if this tree can run `spec`, else one line that says what it lacks."""
-        for name in ("num_nodes", "num_edges", "num_logits"):
-            if getattr(spec, name) > _MOST:
-                return f"{name} is {getattr(spec, name)}; the C++ tree counts up to {_MOST}"
+        sizes = {
+            "num_nodes": spec.num_nodes,
+            "num_edges": spec.num_edges,
+            "num_logits": spec.num_logits,
+            "num_sampled_actions * action_dim": spec.num_sampled_actions * spec.action_dim,
+        }
+        for name, size in sizes.items():
+            if size > _MOST:
+                return f"{name} is {size}; the C++ tree counts up to {_MOST}"
         return None
 
     def result(self) -> SearchResult:

@@ -4,13 +4,13 @@
 #include <limits>
 #include <string>
 
+#include "readers.h"
+
 namespace lz {
 
 namespace py = pybind11;
 
 namespace {
-
-using Flag = py::detail::npy_api::constants;
 
 // The fields of lzcore.base.tree.Evaluation, a named tuple, in their order.
 enum Field {
@@ -25,193 +25,6 @@ enum Field {
   kActions,
   kNumFields
 };
-
-constexpr char kMaskInstead[] = "Mark illegal actions in legal_actions, not by their logits.";
-constexpr char kDiverged[] = "Look for a model or an environment that has diverged.";
-
-std::string ShapeText(const py::array& array) { return py::str(array.attr("shape")); }
-
-std::string Text(double number) { return py::repr(py::float_(number)); }
-
-[[noreturn]] void Refuse(const std::string& message) { throw py::value_error(message); }
-
-// One dtype family that an argument may have.
-struct Kind {
-  const char* text;  // for people
-  char kind;         // of numpy.dtype
-  int least, most;   // item size in bytes
-};
-constexpr Kind kFloat = {"float32 or float64", 'f', 4, 8};
-constexpr Kind kBool = {"bool", 'b', 1, 1};
-constexpr Kind kInt8 = {"int8", 'i', 1, 1};
-constexpr Kind kInt64 = {"int64", 'i', 8, 8};
-constexpr Kind kUint64 = {"uint64", 'u', 8, 8};
-constexpr Kind kFloat32 = {"float32", 'f', 4, 4};
-
-bool IsOf(const py::dtype& dtype, const Kind& kind) {
-  const py::ssize_t size = dtype.itemsize();
-  const char order = dtype.byteorder();
-  return dtype.kind() == kind.kind && (size == kind.least || size == kind.most) &&
-         (order == '=' || order == '|');
-}
-
-// The array behind `given`, of one of the dtypes of `kind`.
-py::array ReadArray(py::handle given, const char* name, const Kind& kind) {
-  if (!py::isinstance<py::array>(given)) {
-    Refuse(std::string(name) + " is of type " + Py_TYPE(given.ptr())->tp_name +
-           "; expected a NumPy array of " + kind.text +
-           ". Pass a tensor in host memory as tensor.numpy().");
-  }
-  py::array array = py::reinterpret_borrow<py::array>(given);
-  if (!IsOf(array.dtype(), kind)) {
-    Refuse(std::string(name) + " has dtype " + std::string(py::str(array.dtype())) + "; expected " +
-           kind.text + ". Convert it with astype.");
-  }
-  if (!(array.flags() & Flag::NPY_ARRAY_ALIGNED_)) {
-    Refuse(std::string(name) + " is not aligned in memory; expected an ordinary array. " +
-           "Pass a copy of it.");
-  }
-  return array;
-}
-
-std::string Entry(const char* name, int64_t row, int64_t column) {
-  return std::string(name) + "[" + std::to_string(row) + ", " + std::to_string(column) + "]";
-}
-
-std::string AtRoot(const Expected& expected, int64_t row) {
-  return ", at root " + std::to_string(row % expected.num_roots);
-}
-
-bool IsRead(const Expected& expected, int64_t row) {
-  return !expected.needs_evaluation || expected.needs_evaluation[row];
-}
-
-// --- shapes --------------------------------------------------------------------------------------
-
-void CheckVector(const py::array& array, const char* name, int64_t num_rows) {
-  if (array.ndim() == 1 && array.shape(0) == num_rows) return;
-  Refuse(std::string(name) + " has shape " + ShapeText(array) + "; expected (" +
-         std::to_string(num_rows) + ",). Pass one row for each root.");
-}
-
-void CheckRows(const py::array& array, const char* name, int64_t num_rows, int64_t width) {
-  if (array.ndim() != 2 || array.shape(0) != num_rows || array.shape(1) != width) {
-    Refuse(std::string(name) + " has shape " + ShapeText(array) + "; expected (" +
-           std::to_string(num_rows) + ", " + std::to_string(width) +
-           "). Pass one row for each root.");
-  }
-  if (width > 1 && array.strides(1) != array.itemsize()) {
-    Refuse(std::string(name) + " has rows that are not contiguous; expected the numbers of one " +
-           "root side by side. Pass it through numpy.ascontiguousarray.");
-  }
-}
-
-// --- numbers -------------------------------------------------------------------------------------
-
-[[noreturn]] void RefuseNumber(const std::string& place, double number, const std::string& at_root,
-                               const char* expected, const char* remedy) {
-  Refuse(place + " is " + Text(number) + at_root + "; expected " + expected + ". " + remedy);
-}
-
-Numbers ReadNumbers(py::handle given, const char* name, const Expected& expected) {
-  const py::array array = ReadArray(given, name, kFloat);
-  CheckVector(array, name, expected.num_rows);
-  const Numbers numbers = {static_cast<const char*>(array.data()), array.strides(0),
-                           array.itemsize() == 8};
-  for (int64_t row = 0; row < expected.num_rows; ++row) {
-    if (std::isfinite(numbers[row]) || !IsRead(expected, row)) continue;
-    RefuseNumber(std::string(name) + "[" + std::to_string(row) + "]", numbers[row],
-                 AtRoot(expected, row), "a finite number", kDiverged);
-  }
-  return numbers;
-}
-
-// The index of the first number that is not finite, or kNone.
-template <class Float>
-int32_t FirstNotFinite(const char* data, int32_t n) {
-  constexpr int32_t kLanes = 8;
-  const Float* row = reinterpret_cast<const Float*>(data);
-  Float lane[kLanes] = {};  // stays 0 unless something is infinite or nan
-  int32_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int32_t j = 0; j < kLanes; ++j) lane[j] += row[i + j] * Float{0};
-  }
-  for (; i < n; ++i) lane[0] += row[i] * Float{0};
-  Float sum = 0;
-  for (Float part : lane) sum += part;
-  if (sum == Float{0}) return kNone;
-  for (i = 0; std::isfinite(row[i]);) ++i;
-  return i;
-}
-
-double NumberAt(const NumberRows& rows, int64_t row, int32_t column) {
-  return rows.is_double ? reinterpret_cast<const double*>(rows.row(row))[column]
-                        : reinterpret_cast<const float*>(rows.row(row))[column];
-}
-
-// Rows of numbers, of which the first `width_of(row)` have to be finite.
-template <class WidthOf>
-NumberRows ReadNumberRows(py::handle given, const char* name, const Expected& expected,
-                          int32_t width, const char* remedy, WidthOf width_of) {
-  const py::array array = ReadArray(given, name, kFloat);
-  CheckRows(array, name, expected.num_rows, width);
-  const NumberRows rows = {static_cast<const char*>(array.data()), array.strides(0),
-                           array.itemsize() == 8};
-  for (int64_t row = 0; row < expected.num_rows; ++row) {
-    const int32_t at = rows.is_double ? FirstNotFinite<double>(rows.row(row), width)
-                                      : FirstNotFinite<float>(rows.row(row), width);
-    if (at == kNone || at >= width_of(row)) continue;
-    RefuseNumber(Entry(name, row, at), NumberAt(rows, row, at), AtRoot(expected, row),
-                 "a finite number", remedy);
-  }
-  return rows;
-}
-
-// --- flags, players, seeds -----------------------------------------------------------------------
-
-Flags ReadFlags(py::handle given, const char* name, const Expected& expected) {
-  const py::array array = ReadArray(given, name, kBool);
-  CheckVector(array, name, expected.num_rows);
-  return {static_cast<const char*>(array.data()), array.strides(0)};
-}
-
-// Masks; `width_of` says how many entries of a row count, 0 if none is read.
-template <class WidthOf>
-Flags ReadLegal(py::handle given, const char* name, const Expected& expected, int32_t width,
-                WidthOf width_of) {
-  const py::array array = ReadArray(given, name, kBool);
-  CheckRows(array, name, expected.num_rows, width);
-  const Flags flags = {static_cast<const char*>(array.data()), array.strides(0)};
-  for (int64_t row = 0; row < expected.num_rows; ++row) {
-    const int32_t count = width_of(row);
-    uint8_t any = count == 0;
-    for (int32_t a = 0; a < count; ++a) any |= flags.row(row)[a];
-    if (any) continue;
-    Refuse(std::string(name) + " allows no action" + AtRoot(expected, row).substr(1) +
-           "; expected at least one True in each row. Leave states without a move out of the "
-           "batch.");
-  }
-  return flags;
-}
-
-Players ReadPlayers(py::handle given, const char* name, const Expected& expected) {
-  const py::array array = ReadArray(given, name, kInt8);
-  CheckVector(array, name, expected.num_rows);
-  const Players players = {static_cast<const char*>(array.data()), array.strides(0)};
-  for (int64_t row = 0; row < expected.num_rows; ++row) {
-    const int player = players[row];
-    if (player == -1 || player == 1 || player == 2 || !IsRead(expected, row)) continue;
-    Refuse(std::string(name) + "[" + std::to_string(row) + "] is " + std::to_string(player) +
-           AtRoot(expected, row) + "; expected -1, 1 or 2. Pass -1 where there is one player.");
-  }
-  return players;
-}
-
-Seeds ReadSeeds(py::handle given, int64_t num_roots) {
-  const py::array array = ReadArray(given, "seeds", kUint64);
-  CheckVector(array, "seeds", num_roots);
-  return {static_cast<const char*>(array.data()), array.strides(0)};
-}
 
 // --- noise and reuse -----------------------------------------------------------------------------
 
@@ -228,16 +41,18 @@ bool IsDistribution(const NumberRows& noise, const Flags& legal_actions, int64_t
 
 NumberRows ReadNoise(py::handle given, const Flags& legal_actions, const Expected& expected) {
   const SearchParams& params = expected.params;
-  const NumberRows noise = ReadNumberRows(given, "noise", expected, params.num_edges,
+  const NumberRows noise = ReadNumberRows(given, "noise", expected, params.num_edges, "num_edges",
                                           "Draw it anew, over the legal actions.",
                                           [&](int64_t) { return params.num_edges; });
   if (params.rule == RuleName::kGumbel) return noise;
   const Flags mask = params.is_sampled ? Flags{} : legal_actions;  // slots are always allowed
   for (int64_t b = 0; b < expected.num_roots; ++b) {
     if (IsDistribution(noise, mask, b, params.num_edges)) continue;
-    Refuse("noise is not a distribution over the legal actions at root " + std::to_string(b) +
-           "; expected numbers >= 0 that sum to 1 and are 0 where illegal. Draw it over the legal "
-           "actions.");
+    Refuse("noise is not a distribution over the " +
+           std::string(params.is_sampled ? "slots" : "legal actions") + " at root " +
+           std::to_string(b) +
+           "; expected numbers >= 0 that sum to 1 and are 0 where illegal. Draw it with "
+           "lzcore.search.dirichlet_noise.");
   }
   return noise;
 }
@@ -245,19 +60,23 @@ NumberRows ReadNoise(py::handle given, const Flags& legal_actions, const Expecte
 // An lzcore.base.tree.Reuse, a named tuple.
 void ReadReuse(py::handle reuse, const Expected& expected, Roots* roots) {
   const SearchParams& params = expected.params;
-  if (params.rule == RuleName::kGumbel || params.is_sampled || params.root_expand_all) {
-    Refuse(
-        "reuse is given to a search with rule 'gumbel', sampled actions or root_expand_all; "
-        "expected rule 'puct' over all actions. Search these roots without it.");
+  const char* obstacle = params.rule == RuleName::kGumbel ? "with rule 'gumbel'"
+                         : params.is_sampled              ? "over sampled actions"
+                         : params.root_expand_all         ? "with root_expand_all"
+                         : params.num_outcomes > 0        ? "with chance nodes"
+                                                          : nullptr;
+  if (obstacle) {
+    Refuse(std::string("reuse is given to a search ") + obstacle +
+           "; expected rule 'puct' over all actions. Search these roots without it.");
   }
   if (!PyTuple_Check(reuse.ptr()) || PyTuple_GET_SIZE(reuse.ptr()) != 2) {
     Refuse(std::string("reuse is of type ") + Py_TYPE(reuse.ptr())->tp_name +
            "; expected an lzcore.base.tree.Reuse. Pass one for the whole batch.");
   }
   const py::array action = ReadArray(PyTuple_GET_ITEM(reuse.ptr(), 0), "reuse.action", kInt64);
-  CheckVector(action, "reuse.action", expected.num_roots);
+  CheckVector(action, "reuse.action", expected);
   const py::array value = ReadArray(PyTuple_GET_ITEM(reuse.ptr(), 1), "reuse.value", kFloat);
-  CheckVector(value, "reuse.value", expected.num_roots);
+  CheckVector(value, "reuse.value", expected);
   roots->reuse_edge = {static_cast<const char*>(action.data()), action.strides(0)};
   roots->reuse_value = {static_cast<const char*>(value.data()), value.strides(0),
                         value.itemsize() == 8};
@@ -270,9 +89,9 @@ void ReadReuse(py::handle reuse, const Expected& expected, Roots* roots) {
              std::to_string(b) +
              "; expected a legal action, or -1. Pass -1 where nothing is known.");
     }
-    if (std::isfinite(roots->reuse_value[b])) continue;
+    if (IsInRange(roots->reuse_value[b])) continue;
     RefuseNumber("reuse.value[" + std::to_string(b) + "]", roots->reuse_value[b],
-                 AtRoot(expected, b), "a finite number", kDiverged);
+                 AtRoot(expected, b), "a finite number that float32 can hold", kDiverged);
   }
 }
 
@@ -284,7 +103,7 @@ Indices ReadIds(py::handle given, const Flags& legal_actions, const Expected& ex
   const SearchParams& params = expected.params;
   const char* name = "evaluation.actions";
   const py::array array = ReadArray(given, name, kInt64);
-  CheckRows(array, name, expected.num_rows, params.num_edges);
+  CheckRows(array, name, expected, params.num_edges, "num_edges");
   const Indices ids = {static_cast<const char*>(array.data()), array.strides(0)};
   for (int64_t row = 0; row < expected.num_rows; ++row) {
     if (!is_read(row)) continue;
@@ -363,7 +182,13 @@ py::handle ReadField(py::handle evaluation, Field field) {
 // What is told of a step into a leaf, and of the leaf besides its value and logits.
 void ReadStep(py::handle evaluation, const Expected& expected, Evaluation* read) {
   const py::handle reward = ReadField(evaluation, kReward);
-  if (!reward.is_none()) read->reward = ReadNumbers(reward, "evaluation.reward", expected);
+  if (!reward.is_none()) {
+    read->reward = ReadNumbers(reward, "evaluation.reward", expected);
+  } else if (expected.params.value_prefix) {
+    Refuse(
+        "evaluation.reward is None in a search with value_prefix; expected the sum of rewards "
+        "since the last reset. Pass it for each root.");
+  }
   const py::handle discount = ReadField(evaluation, kDiscount);
   if (!discount.is_none()) {
     read->discount = ReadNumbers(discount, "evaluation.discount", expected);
@@ -418,16 +243,16 @@ Evaluation ReadEvaluation(py::handle evaluation, const Expected& expected,
     return is_chance(row) ? params.num_outcomes : params.num_policy();
   };
 
-  read.logits =
-      ReadNumberRows(ReadField(evaluation, kLogits), "evaluation.logits", expected,
-                     params.num_logits, params.has_vectors() ? kDiverged : kMaskInstead, num_edges);
+  read.logits = ReadNumberRows(ReadField(evaluation, kLogits), "evaluation.logits", expected,
+                               params.num_logits, "num_logits",
+                               params.has_vectors() ? kDiverged : kMaskInstead, num_edges);
   if (params.has_vectors()) CheckDeviations(read.logits, expected, has_edges);
 
   const py::handle legal = ReadField(evaluation, kLegalActions);
   if (!is_root && !legal.is_none()) {
     if (params.has_vectors()) RefuseMaskOfVectors("evaluation.legal_actions");
-    read.legal_actions =
-        ReadLegal(legal, "evaluation.legal_actions", expected, params.num_logits, num_edges);
+    read.legal_actions = ReadLegal(legal, "evaluation.legal_actions", expected, params.num_logits,
+                                   "num_choices", num_edges);
   }
   const py::handle actions = ReadField(evaluation, kActions);
   if (actions.is_none()) return read;
@@ -453,11 +278,17 @@ Roots ReadRoots(py::handle evaluation, py::handle legal_actions, py::handle to_p
   if (!legal_actions.is_none()) {
     if (params.has_vectors()) RefuseMaskOfVectors("legal_actions");
     roots.legal_actions = ReadLegal(legal_actions, "legal_actions", expected, params.num_actions,
-                                    [&](int64_t) { return params.num_actions; });
+                                    "num_actions", [&](int64_t) { return params.num_actions; });
   }
   roots.evaluation = ReadEvaluation(evaluation, expected, roots.legal_actions);
   if (!to_play.is_none()) roots.to_play = ReadPlayers(to_play, "to_play", expected);
-  if (!seeds.is_none()) roots.seeds = ReadSeeds(seeds, num_roots);
+  if (!seeds.is_none()) {
+    roots.seeds = ReadSeeds(seeds, expected);
+  } else if (params.draws) {
+    Refuse(
+        "seeds is None, but this search draws at random; expected (B,) uint64. Pass new ones for "
+        "every search, else all of them draw alike.");
+  }
   if (!noise.is_none()) roots.noise = ReadNoise(noise, roots.legal_actions, expected);
   if (!reuse.is_none()) ReadReuse(reuse, expected, &roots);
   return roots;

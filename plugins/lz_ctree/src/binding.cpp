@@ -224,14 +224,16 @@ class TreeBatch {
   int64_t num_roots() const { return search_.num_roots(); }
   int32_t num_nodes() const { return params().num_nodes(); }
 
+  // Whatever fails here leaves a tree that has not started, and no arrays shorter than they seem.
   void MakeRoom(int64_t num_roots) {
     phase_ = Phase::kNotStarted;
-    search_.Reserve(num_roots);
     const int32_t d = params().sampling.action_dim;
-    leaves_ = SharedLeaves(leaves_type_, num_roots, d);
-    if (params().root_expand_all) {
-      root_edges_ = SharedLeaves(leaves_type_, num_roots * params().num_edges, d);
-    }
+    const int64_t num_root_edges = params().root_expand_all ? num_roots * params().num_edges : 0;
+    SharedLeaves leaves(leaves_type_, num_roots, d);
+    SharedLeaves root_edges(leaves_type_, num_root_edges, d);
+    search_.Reserve(num_roots);
+    leaves_ = std::move(leaves);
+    root_edges_ = std::move(root_edges);
   }
 
   void CheckStarted(const char* call) const {

@@ -19,10 +19,9 @@ inline Choice ChooseQuasiRandom(const Tree& tree, int32_t node) {
   const Node& at = tree.nodes[node];
   Choice best = {at.best_open, kNone};
   double best_share = best.edge == kNone ? -kInfinity : at.open_prior;
-  for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next) {
-    const Edge& edge = tree.edges[c];
+  for (const Edge& edge : TakenEdges(tree, at)) {
     if (edge.share < best_share || (edge.share == best_share && edge.action > best.edge)) continue;
-    best = {edge.action, c};
+    best = {edge.action, tree.child(edge)};
     best_share = edge.share;
   }
   return best;

@@ -19,7 +19,7 @@ struct Scratch {
   std::vector<Choice> choices;   // [E]
   std::vector<double> numbers;   // [X] and the filling
   std::vector<double> noisy;     // [A]
-  std::vector<int32_t> indices;  // [A]
+  std::vector<int32_t> indices;  // [A or E]
 };
 
 }  // namespace lz

@@ -120,9 +120,37 @@ struct Tree {
   float* given_to(int32_t node) const {
     return given + static_cast<int64_t>(node) * sizes->given_length;
   }
+  int32_t child(const Edge& taken) const { return static_cast<int32_t>(&taken - edges); }
   int32_t num_edges(int32_t node) const {
     return nodes[node].is_chance ? sizes->num_outcomes : sizes->num_edges;
   }
+};
+
+// The edges of a node that were taken, in the order of their numbers.
+class TakenEdges {
+ public:
+  class Iterator {
+   public:
+    Iterator(const Edge* edges, int32_t at) : edges_(edges), at_(at) {}
+    const Edge& operator*() const { return edges_[at_]; }
+    Iterator& operator++() {
+      at_ = edges_[at_].next;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return at_ != other.at_; }
+
+   private:
+    const Edge* edges_;
+    int32_t at_;
+  };
+
+  TakenEdges(const Tree& tree, const Node& node) : edges_(tree.edges), first_(node.first_child) {}
+  Iterator begin() const { return {edges_, first_}; }
+  Iterator end() const { return {edges_, kNone}; }
+
+ private:
+  const Edge* edges_;
+  int32_t first_;
 };
 
 // Turns the logits of a node's row into weights, if it was not done yet.

@@ -56,8 +56,8 @@ inline Completed Complete(const GumbelParams& params, const Tree& tree, int32_t 
   const Node& at = tree.nodes[node];
   double sum_p = 0.0, sum_pq = 0.0, low = kInfinity, high = -kInfinity;
   int32_t most_visits = 0, num_visited = 0;
-  for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next, ++num_visited) {
-    const Edge& edge = tree.edges[c];
+  for (const Edge& edge : TakenEdges(tree, at)) {
+    ++num_visited;
     const double p = std::max(edge.prior, kTiny);
     sum_p += p;
     sum_pq += p * edge.q_value;
@@ -67,20 +67,20 @@ inline Completed Complete(const GumbelParams& params, const Tree& tree, int32_t 
   }
   const double visits = at.visits - 1;
   const double mean = num_visited > 0 ? sum_pq / sum_p : 0.0;
-  Completed of;
-  of.unvisited =
+  Completed completed;
+  completed.unvisited =
       params.use_mixed_value ? (at.raw_value + visits * mean) / (visits + 1.0) : at.raw_value;
-  of.factor = (params.maxvisit_init + most_visits) * params.value_scale;
-  of.low = 0.0;
-  of.size = 1.0;
-  if (!params.rescale_values) return of;
+  completed.factor = (params.maxvisit_init + most_visits) * params.value_scale;
+  completed.low = 0.0;
+  completed.size = 1.0;
+  if (!params.rescale_values) return completed;
   if (at.best_open != kNone || (params.rescale_illegal && num_visited < tree.sizes->num_edges)) {
-    low = std::min(low, of.unvisited);
-    high = std::max(high, of.unvisited);
+    low = std::min(low, completed.unvisited);
+    high = std::max(high, completed.unvisited);
   }
-  of.low = low;
-  of.size = std::max(high - low, params.range_floor);
-  return of;
+  completed.low = low;
+  completed.size = std::max(high - low, params.range_floor);
+  return completed;
 }
 
 class Gumbel {
@@ -110,12 +110,11 @@ class Gumbel {
     const Completed completed = Complete(params, tree, 0);
     Choice best = {kNone, kNone};
     double best_score = -kInfinity;
-    for (int32_t c = root.first_child; c != kNone; c = tree.edges[c].next) {
-      const Edge& edge = tree.edges[c];
+    for (const Edge& edge : TakenEdges(tree, root)) {
       if (edge.visits != visits) continue;
       const double score =
           std::max(-1e9, tree.root_scores[edge.action] + completed.Scaled(edge.q_value));
-      if (score > best_score) best = {edge.action, c}, best_score = score;
+      if (score > best_score) best = {edge.action, tree.child(edge)}, best_score = score;
     }
     return best;
   }
@@ -137,32 +136,30 @@ class Gumbel {
     const Completed completed = Complete(params_, tree, node);
     const double open = completed.Scaled(completed.unvisited);
     double top = at.best_open == kNone ? -kInfinity : open;
-    for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next) {
-      top = std::max(top, completed.Scaled(tree.edges[c].q_value));
+    for (const Edge& edge : TakenEdges(tree, at)) {
+      top = std::max(top, completed.Scaled(edge.q_value));
     }
     // The softmax of logits + values: z, up to a common factor, and its sum.
     double total = 0.0;
     size_t i = 0;
-    for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next) {
-      const Edge& edge = tree.edges[c];
+    for (const Edge& edge : TakenEdges(tree, at)) {
       z_[i] = edge.weight * ExpOfNegative(completed.Scaled(edge.q_value) - top);
       total += z_[i++];
     }
     const double open_factor = at.best_open == kNone ? 0.0 : ExpOfNegative(open - top);
     if (at.best_open != kNone) total += at.open_total * open_factor;
-    const double one_over_nothing = total > 0.0 ? total : kInfinity;  // all shares are 0 then
+    const double divisor = total > 0.0 ? total : kInfinity;  // all shares are 0 then
 
     Choice best = {at.best_open, kNone};
     double best_score = -kInfinity;
     if (best.edge != kNone) {
-      best_score = tree.row(node)[best.edge] * open_factor / one_over_nothing;
+      best_score = tree.row(node)[best.edge] * open_factor / divisor;
     }
     i = 0;
-    for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next) {
-      const Edge& edge = tree.edges[c];
-      const double lag = z_[i++] / one_over_nothing - static_cast<double>(edge.visits) / at.visits;
+    for (const Edge& edge : TakenEdges(tree, at)) {
+      const double lag = z_[i++] / divisor - static_cast<double>(edge.visits) / at.visits;
       if (lag < best_score || (lag == best_score && edge.action > best.edge)) continue;
-      best = {edge.action, c};
+      best = {edge.action, tree.child(edge)};
       best_score = lag;
     }
     return best;

@@ -86,8 +86,8 @@ class Puct {
     }
     if (kTransform == QTransform::kParentAndSiblings) {
       double low = at.value, high = at.value;
-      for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next) {
-        const double q = tree.edges[c].q_value;
+      for (const Edge& edge : TakenEdges(tree, at)) {
+        const double q = edge.q_value;
         low = q < low ? q : low;
         high = q > high ? q : high;
       }
@@ -131,8 +131,8 @@ class Puct {
 
   static double LeastValue(const Tree& tree, const Node& at) {
     double low = at.value;
-    for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next) {
-      low = std::min(low, tree.edges[c].q_value);
+    for (const Edge& edge : TakenEdges(tree, at)) {
+      low = std::min(low, edge.q_value);
     }
     return low;
   }
@@ -141,8 +141,9 @@ class Puct {
   double MeanQ(const Tree& tree, const Node& at, bool is_root) const {
     double total = 0.0;
     int32_t count = 0;
-    for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next, ++count) {
-      total += tree.edges[c].q_value;
+    for (const Edge& edge : TakenEdges(tree, at)) {
+      ++count;
+      total += edge.q_value;
     }
     return is_root ? total / std::max(count, 1) : (parent_q_ + total) / (count + 1);
   }
@@ -153,8 +154,9 @@ class Puct {
     constexpr double kWin = 1.0;
     double total = 0.0;
     int32_t count = 0;
-    for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next, ++count) {
-      total += VisitedValue(scale, tree.edges[c]);
+    for (const Edge& edge : TakenEdges(tree, at)) {
+      ++count;
+      total += VisitedValue(scale, edge);
     }
     if (at.to_play == -1) return count > 0 ? total / count : kWin;
     return (total + kLoss) / (count + 1);
@@ -186,14 +188,13 @@ class Puct {
       best_score = unvisited + weight * at.open_prior;
       best_prior = at.open_prior;
     }
-    for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next) {
-      const Edge& edge = tree.edges[c];
+    for (const Edge& edge : TakenEdges(tree, at)) {
       const double score = Score(scale, weight, edge);
       if (best.edge != kNone) {
         if (score < best_score) continue;
         if (score == best_score && !WinsTie(edge, best.edge, best_prior)) continue;
       }
-      best = {edge.action, c};
+      best = {edge.action, tree.child(edge)};
       best_score = score;
       best_prior = edge.prior;
     }
@@ -210,13 +211,13 @@ class Puct {
     const Node& at = tree.nodes[node];
     const double open = unvisited + weight * at.open_prior;
     double best = at.best_open == kNone ? -kInfinity : open;
-    for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next) {
-      best = std::max(best, Score(scale, weight, tree.edges[c]));
+    for (const Edge& edge : TakenEdges(tree, at)) {
+      best = std::max(best, Score(scale, weight, edge));
     }
     near_.clear();
-    for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next) {
-      if (Score(scale, weight, tree.edges[c]) >= best - kNear) {
-        near_.push_back({tree.edges[c].action, c});
+    for (const Edge& edge : TakenEdges(tree, at)) {
+      if (Score(scale, weight, edge) >= best - kNear) {
+        near_.push_back({edge.action, tree.child(edge)});
       }
     }
     if (at.best_open != kNone && open >= best - kNear) {

@@ -19,8 +19,7 @@ void Search::TreeResult(const ResultArrays& out, int64_t b) {
   out.raw_value[b] = tree.nodes[0].raw_value;
   out.num_evaluations[b] = tree.state->num_evaluations;
   std::copy_n(&given_logits_[b * params_.num_logits], given, out.prior_logits + b * given);
-  for (int32_t c = tree.nodes[0].first_child; c != kNone; c = tree.edges[c].next) {
-    const Edge& edge = tree.edges[c];
+  for (const Edge& edge : TakenEdges(tree, tree.nodes[0])) {
     out.visit_count[b * n + edge.action] = edge.visits;
     out.q_value[b * n + edge.action] = edge.q_value;
   }
@@ -37,8 +36,7 @@ void Search::GumbelResult(const ResultArrays& out, const Tree& tree, int64_t b) 
   double* q = out.completed_q + b * n;
   std::fill_n(q, n, completed.unvisited);
   int32_t most_visits = 0;
-  for (int32_t c = tree.nodes[0].first_child; c != kNone; c = tree.edges[c].next) {
-    const Edge& edge = tree.edges[c];
+  for (const Edge& edge : TakenEdges(tree, tree.nodes[0])) {
     q[edge.action] = edge.q_value;
     most_visits = std::max(most_visits, edge.visits);
   }
@@ -103,8 +101,8 @@ void Search::PriorOf(const Tree& tree, int32_t node, double* out) {
   for (int32_t a = 0; a < tree.num_edges(node); ++a) {
     if (row[a] >= 0.0) out[a] = row[a] / total;
   }
-  for (int32_t c = at.first_child; c != kNone; c = tree.edges[c].next) {
-    out[tree.edges[c].action] = tree.edges[c].weight / total;
+  for (const Edge& edge : TakenEdges(tree, at)) {
+    out[edge.action] = edge.weight / total;
   }
 }
 

@@ -34,6 +34,7 @@ struct SearchParams {
   double root_noise_weight;
   bool is_sampled;
   bool root_expand_all;
+  bool draws;  // and so needs seeds
   bool value_prefix;
   int32_t lstm_horizon_len;
   ChanceSelect chance_select;
@@ -158,6 +159,8 @@ class Search {
 
   // 3. up
   void StoreLeaf(const Tree& tree, const Evaluation& evaluation, int64_t row) const;
+  static void ResetNode(const Tree& tree, int32_t node, double value, int8_t to_play,
+                        bool is_chance);
   void WriteNode(const Tree& tree, int32_t node, const Evaluation& evaluation, int64_t row,
                  const Flags& legal_actions) const;
   void DrawEdges(const Tree& tree, int32_t node, Scratch* scratch) const;

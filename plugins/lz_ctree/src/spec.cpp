@@ -82,6 +82,7 @@ SearchParams ReadSpec(py::handle spec) {
   params.root_noise_weight = number("root_noise_weight");
   params.is_sampled = flag("is_sampled");
   params.root_expand_all = flag("root_expand_all");
+  params.draws = flag("draws");
   params.value_prefix = flag("value_prefix");
   params.lstm_horizon_len = whole("lstm_horizon_len");
   params.chance_select = Named<ChanceSelect>(

@@ -84,7 +84,6 @@ def drawn_spec(rng, rule, actions, extra, options):
         "discount": pick(rng, [1.0, 0.997, 0.5, 0.0]),
         "max_depth": pick(rng, [None, None, None, 1, 3]),
         "range_floor": pick(rng, [0.01, 1e-8]),
-        "num_threads": int(rng.integers(1, 3)),
         **(drawn_puct(rng) if rule == "puct" else drawn_gumbel(rng)),
         **drawn_actions(rng, rule, actions),
     }
@@ -149,6 +148,7 @@ class Drawing:
         told += ["is_chance"] * (spec.num_chance_outcomes > 0)
         told += ["actions"] * spec.is_sampled
         self.told = {name for name in told if rng.random() < (0.9 if name == "reward" else 0.4)}
+        self.told |= {"reward"} if spec.value_prefix else set()
 
     def search(self):
         spec, b = self.spec, self.num_roots
@@ -168,10 +168,14 @@ class Drawing:
             "evaluation": evaluation,
             "legal_actions": legal,
             "to_play": pick(rng, [None, rng.choice(np.array([-1, 1, 2], np.int8), b)]),
-            "seeds": pick(rng, [None, rng.integers(0, 2**64, b, dtype=np.uint64)]),
+            "seeds": self.seeds(b),
             "noise": self.noise(legal) if rng.random() < 0.5 else None,
             "reuse": self.reuse(legal),
         }
+
+    def seeds(self, b):
+        given = self.spec.draws or self.rng.random() < 0.5
+        return self.rng.integers(0, 2**64, b, dtype=np.uint64) if given else None
 
     def leaf_evaluation(self, rows):
         rng, spec = self.rng, self.spec
@@ -236,6 +240,7 @@ class Drawing:
     def reuse(self, legal):
         spec, b = self.spec, self.num_roots
         plain = spec.rule == "puct" and not spec.is_sampled and not spec.root_expand_all
+        plain = plain and not spec.num_chance_outcomes
         if not plain or self.rng.random() < 0.5:
             return None
         allowed = np.ones((b, spec.num_actions), bool) if legal is None else legal
@@ -360,7 +365,6 @@ def marks_of(case):
             "densities": spec.is_continuous and spec.prior_mode == "density",
             "an all-zero network": not any(leaf.value.any() for leaf in search.leaves),
             "single precision": search.roots["evaluation"].logits.dtype == np.float32,
-            "two threads": spec.num_threads == 2,
         }
         yield from (name for name, is_so in found.items() if is_so)
 
@@ -378,7 +382,7 @@ def test_the_cases_hold_what_the_comparison_is_for():
         "a known leaf", "a chance node", "a finished game", "a node evaluated again",
         "three levels", "a reset", "an empty slot", "a tree used again", "all edges of the roots",
         "a search that ends early", "outcomes that are drawn", "draws with replacement",
-        "densities", "an all-zero network", "single precision", "two threads",
+        "densities", "an all-zero network", "single precision",
     }  # fmt: skip
     rare = {name: counts.get(name, 0) for name in given | leaf | happens}
     assert min(rare.values()) >= 10, rare

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from lz_ctree import _ctree
 from lz_ctree.tree import CTree
 
 from lzcore.base.tree import Evaluation, Reuse
@@ -14,6 +15,7 @@ from lzcore.base.treespec import TreeSpec
 
 TWO = Evaluation(np.zeros(2), np.zeros((2, 3)), np.zeros(2))
 INT8 = np.array([1, 2], np.int8)
+SEEDS = np.array([3, 4], np.uint64)
 
 
 def fresh(num_simulations=1):
@@ -150,7 +152,7 @@ def test_whatever_array_is_passed_it_is_used_or_refused_by_name(field, array, tr
 def test_a_search_too_large_to_count_is_not_supported(setting, name, size):
     spec = TreeSpec(**{"num_simulations": 1, "num_actions": 1, setting: 2**31})
 
-    assert CTree.supports(spec) == f"{name} is {size}; the C++ tree counts up to {2**31 - 2}"
+    assert CTree.supports(spec) == f"{name} is {size}; the C++ tree counts up to {2**31 - 16}"
     with pytest.raises(ValueError, match=f"{name} is {size}"):
         CTree(spec)
 
@@ -202,7 +204,7 @@ GAUSSIAN = Evaluation(np.zeros(2), np.tile([0.0, 0.0, 1.0, 1.0], (2, 1)), np.zer
 
 def started(kind, roots):
     tree = CTree(TreeSpec(num_simulations=2, **kind))
-    tree.start(roots)
+    tree.start(roots, seeds=SEEDS)
     tree.select()
     return tree
 
@@ -319,7 +321,8 @@ def test_what_another_kind_of_search_cannot_use_is_refused_too(kind, change, mes
             r"reuse is given to a search with rule 'g",
         ),
         ({"num_sampled_actions": 2}, Reuse(ids(0, 0), np.zeros(2)), r"reuse is given to a search"),
-        ({"root_expand_all": True}, Reuse(ids(0, 0), np.zeros(2)), r"reuse is given to a search"),
+        ({"root_expand_all": True}, Reuse(ids(0, 0), np.zeros(2)), r"search with root_expand_all"),
+        ({"num_chance_outcomes": 2}, Reuse(ids(0, 0), np.zeros(2)), r"a search with chance nodes"),
         ({}, (ids(0, 0),), r"reuse is of type tuple; expected an lzcore\.base\.tree\.Reuse"),
         ({}, Reuse(np.zeros(2), np.zeros(2)), r"reuse\.action has dtype float64; expected int64"),
         ({}, Reuse(ids(0), np.zeros(2)), r"reuse\.action has shape \(1,\); expected \(2,\)"),
@@ -339,7 +342,7 @@ def test_what_another_kind_of_search_cannot_use_is_refused_too(kind, change, mes
 def test_reuse_that_cannot_be_followed_is_refused(kind, reuse, message):
     tree = CTree(TreeSpec(num_simulations=1, num_actions=3, **kind))
     with pytest.raises(ValueError, match=message):
-        tree.start(TWO, reuse=reuse)
+        tree.start(TWO, seeds=SEEDS, reuse=reuse)
 
 
 def test_gumbel_noise_may_be_any_finite_number():
@@ -404,9 +407,9 @@ def test_whatever_is_thrown_at_a_tree_it_answers_or_names_the_argument(kind, dat
         try:
             if call == "start":
                 name = data.draw(st.sampled_from(["legal_actions", "to_play", "seeds", "noise"]))
-                tree.start(told, **{name: data.draw(anything)})
+                tree.start(told, **{"seeds": SEEDS, name: data.draw(anything)})
             elif call == "reuse":
-                tree.start(good, reuse=Reuse(data.draw(anything), data.draw(anything)))
+                tree.start(good, seeds=SEEDS, reuse=Reuse(data.draw(anything), data.draw(anything)))
             elif call == "backup":
                 tree.backup(told)
             elif call == "take":
@@ -416,6 +419,61 @@ def test_whatever_is_thrown_at_a_tree_it_answers_or_names_the_argument(kind, dat
         except (ValueError, RuntimeError) as err:
             complaints.append(str(err))
     assert all(complaints)
-    tree.start(good)
+    tree.start(good, seeds=SEEDS)
     tree.select()
     assert tree.result().visit_count.sum() == 0
+
+
+def test_a_search_that_draws_wants_seeds():
+    for kind in (SLOTS, VECTORS, {**CHANCE, "chance_select": "sample"}):
+        tree = CTree(TreeSpec(num_simulations=1, **kind))
+        with pytest.raises(ValueError, match=r"seeds is None, but this search draws at random"):
+            tree.start(GAUSSIAN if kind is VECTORS else TWO)
+
+
+def test_numbers_beyond_float32_are_refused():
+    tree = fresh()
+    for number in (1e39, -1e300):
+        with pytest.raises(ValueError, match=r"expected a finite number that float32 can hold"):
+            tree.start(TWO._replace(value=np.array([0.0, number])))
+
+
+def test_a_density_too_small_for_any_number_keeps_every_slot_open():
+    """The farthest that told actions can lie from the mean of a policy."""
+    kind = {**VECTORS, "prior_mode": "density"}
+    tree = CTree(TreeSpec(num_simulations=1, **kind))
+    far = np.tile([3e38, 3e38, 1.2e-38, 1.2e-38], (2, 1))
+    tree.start(Evaluation(np.zeros(2), far, actions=vectors()), seeds=SEEDS)
+
+    assert tree.select().action.tolist() == [0, 0]
+
+
+def test_value_prefixes_have_to_be_told():
+    tree = CTree(TreeSpec(num_simulations=1, num_actions=3, value_prefix=True))
+    tree.start(TWO)
+    tree.select()
+    with pytest.raises(ValueError, match=r"evaluation\.reward is None in a search with value_p"):
+        tree.backup(TWO._replace(reward=None))
+
+
+def test_a_start_that_fails_half_way_leaves_no_array_too_short():
+    class Unlucky(CTree):
+        def __init__(self, spec):
+            _ctree.TreeBatch.__init__(self, spec, self.made)
+            self.fails = False
+
+        def made(self, *arrays):
+            if self.fails:
+                raise KeyboardInterrupt
+            return arrays
+
+    tree = Unlucky(TreeSpec(num_simulations=2, num_actions=3))
+    tree.start(TWO)
+    tree.fails = True
+    many = Evaluation(np.zeros(5000), np.zeros((5000, 3)))
+    with pytest.raises(KeyboardInterrupt):
+        tree.start(many)
+    tree.fails = False
+    tree.start(many)
+
+    assert [len(field) for field in tree.select()[:6]] == [5000] * 6

@@ -190,7 +190,7 @@ def test_each_simulation_gives_one_visit_and_only_to_allowed_edges(tie_break):
     evaluations, legal = drawn(30, 6, 5), masks(6, 5)
     inside = [e._replace(legal_actions=masks(6, 5, seed)) for seed, e in enumerate(evaluations)]
     tree = CTree(TreeSpec(num_simulations=30, num_actions=5, tie_break=tie_break))
-    result = run(tree, inside, legal_actions=legal)
+    result = run(tree, inside, legal_actions=legal, seeds=np.arange(6, dtype=np.uint64))
     nodes = tree.snapshot()
 
     assert result.visit_count.sum(axis=1).tolist() == [30] * 6
@@ -281,9 +281,10 @@ def test_leaves_that_are_kept_or_written_to_cannot_harm_a_later_search():
     assert (kept.parent == -(10**6)).all()
 
 
-def test_numbers_at_the_ends_of_float64_end_a_search_like_any_other():
-    big = np.finfo(np.float64).max
+def test_numbers_at_the_ends_of_float32_end_a_search_like_any_other():
+    big = float(np.finfo(np.float32).max)
     for options in ({}, {"tie_break": "random"}, {"q_transform": "none"}):
         tree = CTree(TreeSpec(num_simulations=20, num_actions=2, **options))
-        result = run(tree, [said(-big, -big, logits=[big, -big])] * 21)
+        seeds = np.zeros(1, np.uint64)
+        result = run(tree, [said(-big, -big, logits=[big, -big])] * 21, seeds=seeds)
         assert result.visit_count.sum() == 20

@@ -1,6 +1,6 @@
 """Which outcome a search takes at a chance node.
 
-Shape letters: K chance nodes, C outcomes.
+Shape letters: J chance nodes, C outcomes.
 """
 
 import numpy as np
@@ -19,16 +19,16 @@ def choose_outcome(
     edge_visits: Ints,
     draw: Floats,
 ) -> Ints:
-    """Choose an outcome at each of K chance nodes.
+    """Choose an outcome at each of J chance nodes.
 
     Args:
         spec: says whether to keep visits in proportion to the prior, or to draw.
-        allowed: (K, C) outcomes that can happen.
-        prior: (K, C) their probabilities.
-        edge_visits: (K, C) how often each was taken.
-        draw: (K,) uniform in [0, 1); read if outcomes are drawn.
+        allowed: (J, C) outcomes that can happen.
+        prior: (J, C) their probabilities.
+        edge_visits: (J, C) how often each was taken.
+        draw: (J,) uniform in [0, 1); read if outcomes are drawn.
     Returns:
-        (K,) outcomes: of the largest P / (1 + n), the lowest of equals; or drawn from P.
+        (J,) outcomes: of the largest P / (1 + n), the lowest of equals; or drawn from P.
     """
     if spec.chance_select == "quasi_random":
         return np.where(allowed, prior / (1 + edge_visits), -np.inf).argmax(axis=1)
@@ -36,7 +36,7 @@ def choose_outcome(
 
 
 def first_beyond(weights: Floats, bound: Floats, allowed: Flags) -> Ints:
-    """(K,) the first allowed one at which the sum of (K, C) weights in order exceeds the bound.
+    """(J,) the first allowed one at which the sum of (J, C) weights in order exceeds the bound.
 
     The last allowed one, if rounding leaves the whole sum at or below the bound.
     """
@@ -46,5 +46,5 @@ def first_beyond(weights: Floats, bound: Floats, allowed: Flags) -> Ints:
 
 
 def outcome_draw(seeds: Seeds, node: Ints, visit_count: Ints) -> Floats:
-    """(K,) uniform numbers, a function of the root's seed, the node and its visits N."""
+    """(J,) uniform numbers, a function of the root's seed, the node and its visits N."""
     return uniform(derive_seed(seeds, _CHANCE), node, visit_count)

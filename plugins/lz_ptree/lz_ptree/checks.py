@@ -12,6 +12,7 @@ from lzcore.base.tree import Array, Evaluation, Reuse
 from lzcore.base.treespec import TreeSpec
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_MOST = np.finfo(np.float32).max  # a search multiplies and squares numbers, which must not overflow
 _BOOL = (np.dtype(np.bool_),)
 
 
@@ -20,6 +21,7 @@ _BOOL = (np.dtype(np.bool_),)
 
 def root_count(evaluation: Evaluation) -> int:
     """Return B, read off evaluation.value; ValueError if there is no root."""
+    is_evaluation(evaluation)
     _check_array("evaluation.value", evaluation.value, _FLOATS)
     shape = evaluation.value.shape
     if len(shape) != 1 or shape[0] == 0:
@@ -30,12 +32,22 @@ def root_count(evaluation: Evaluation) -> int:
     return int(shape[0])
 
 
+def is_evaluation(given: object) -> None:
+    """Check that arrays come in the record that names them."""
+    if not isinstance(given, tuple) or len(given) != len(Evaluation._fields):
+        raise ValueError(
+            f"evaluation is of type {type(given).__name__}; expected an "
+            "lzcore.base.tree.Evaluation. Pass one for the whole batch."
+        )
+
+
 def check_evaluation(
     spec: TreeSpec,
     evaluation: Evaluation,
     needed: Flags,
     chance_unless_told: Flags,
     num_roots: int,
+    is_root: bool = False,
 ) -> None:
     """Check every array of an evaluation that is given; ValueError names the first at fault.
 
@@ -45,7 +57,9 @@ def check_evaluation(
         needed: (R,) rows that are read.
         chance_unless_told: (R,) rows that are chance nodes unless `is_chance` is given.
         num_roots: B.
+        is_root: no step led there.
     """
+    is_evaluation(evaluation)
     rows = needed.shape
     numbers(evaluation.value, "evaluation.value", rows, num_roots, needed)
     live = needed & ~_flags(evaluation.terminal, "evaluation.terminal", rows)
@@ -61,6 +75,11 @@ def check_evaluation(
     numbers(evaluation.logits, "evaluation.logits", read.shape, num_roots, read)
     if spec.is_continuous:
         _deviations(evaluation.logits, live, num_roots)
+    if evaluation.reward is None and spec.value_prefix and not is_root:
+        raise ValueError(
+            "evaluation.reward is None in a search with value_prefix; expected the sum of rewards "
+            "since the last reset. Pass it for each root."
+        )
     if evaluation.reward is not None:
         numbers(evaluation.reward, "evaluation.reward", rows, num_roots, needed)
     if evaluation.discount is not None:
@@ -90,10 +109,10 @@ def numbers(
     num_roots: int,
     read: Flags | None = None,
 ) -> None:
-    """Check that an array holds finite float32 or float64 numbers in this shape, where read."""
+    """Check that an array holds numbers that float32 can hold in this shape, where read."""
     _check_array(name, array, _FLOATS)
-    _check_shape(name, array, shape)
-    wrong = ~np.isfinite(array)
+    _check_shape(name, array, shape, num_roots)
+    wrong = ~(np.abs(array) <= _MOST)
     at = _first(wrong if read is None else wrong & read)
     if at is not None:
         remedy = (
@@ -103,7 +122,7 @@ def numbers(
         )
         raise ValueError(
             f"{name}{list(at)} is {array[at]}, at root {at[0] % num_roots}; expected a finite "
-            f"number. {remedy}."
+            f"number that float32 can hold. {remedy}."
         )
 
 
@@ -137,7 +156,7 @@ def legal(
     at_root = name == "legal_actions"
     width = spec.num_actions if at_root else spec.num_choices
     _check_array(name, array, _BOOL)
-    _check_shape(name, array, (len(live), width))
+    _check_shape(name, array, (len(live), width), num_roots)
     allows_none = ~(array & columns_read(spec, is_chance, width)).any(axis=1)
     at = _first(allows_none & live)
     if at is not None:
@@ -157,7 +176,7 @@ def players(
 ) -> None:
     """Check that an array says who moves: -1 (one player), 1 or 2."""
     _check_array(name, array, (np.dtype(np.int8),))
-    _check_shape(name, array, shape)
+    _check_shape(name, array, shape, num_roots)
     wrong = ~np.isin(array, (-1, 1, 2))
     at = _first(wrong if read is None else wrong & read)
     if at is not None:
@@ -181,7 +200,7 @@ def sampled(spec: TreeSpec, array: Array, read: Flags, allowed: Flags, num_roots
     shape: tuple[int, ...] = (len(read), spec.num_sampled_actions)
     if spec.is_continuous:
         _check_array(name, array, (np.dtype(np.float32),))
-        _check_shape(name, array, (*shape, spec.action_dim))
+        _check_shape(name, array, (*shape, spec.action_dim), num_roots)
         at = _first(~(np.abs(array) < 1.0) & read[:, None, None])
         if at is not None:
             raise ValueError(
@@ -190,7 +209,7 @@ def sampled(spec: TreeSpec, array: Array, read: Flags, allowed: Flags, num_roots
             )
         return
     _check_array(name, array, (np.dtype(np.int64),))
-    _check_shape(name, array, shape)
+    _check_shape(name, array, shape, num_roots)
     at = _first(_not_rising(array, allowed[:, : spec.num_actions]) & read)
     if at is not None:
         raise ValueError(
@@ -212,8 +231,15 @@ def _not_rising(actions: Array, allowed: Flags) -> Flags:
 # --- what only a root has ------------------------------------------------------------------------
 
 
-def counter_seeds(array: Array, num_roots: int) -> None:
-    """Check the seeds of the counter streams."""
+def counter_seeds(spec: TreeSpec, array: Array | None, num_roots: int) -> None:
+    """Check the seeds of the counter streams; without any, nothing may be drawn."""
+    if array is None:
+        if spec.draws:
+            raise ValueError(
+                "seeds is None, but this search draws at random; expected (B,) uint64. Pass new "
+                "ones for every search, else all of them draw alike."
+            )
+        return
     _check_array("seeds", array, (np.dtype(np.uint64),))
     _check_shape("seeds", array, (num_roots,))
 
@@ -250,9 +276,15 @@ def reused(spec: TreeSpec, reuse: Reuse, allowed: Flags) -> None:
         (spec.rule == "gumbel", "rule 'gumbel'"),
         (spec.is_sampled, "sampled actions"),
         (spec.root_expand_all, "root_expand_all"),
+        (spec.num_chance_outcomes > 0, "chance nodes"),
     ):
         if is_so:
             raise ValueError(f"reuse is given with {what}; expected plain 'puct'. Leave it out.")
+    if not isinstance(reuse, Reuse):
+        raise ValueError(
+            f"reuse is of type {type(reuse).__name__}; expected an lzcore.base.tree.Reuse. Pass "
+            "one for the whole batch."
+        )
     num_roots, num_actions = allowed.shape
     _check_array("reuse.action", reuse.action, (np.dtype(np.int64),))
     _check_shape("reuse.action", reuse.action, (num_roots,))
@@ -298,8 +330,22 @@ def _check_array(name: str, array: object, dtypes: tuple[np.dtype[np.generic], .
         )
 
 
-def _check_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise ValueError(
-            f"{name} has shape {array.shape}; expected {shape}. Pass one row for each root."
-        )
+_WIDTHS = {  # names in TreeSpec of the width of rows
+    "evaluation.logits": "num_logits",
+    "evaluation.legal_actions": "num_choices",
+    "evaluation.actions": "num_edges",
+    "legal_actions": "num_actions",
+    "noise": "num_edges",
+}
+
+
+def _check_shape(
+    name: str, array: Array, shape: tuple[int, ...], num_roots: int | None = None
+) -> None:
+    if array.shape == shape:
+        return
+    width = f", as wide as TreeSpec.{_WIDTHS[name]}" if len(shape) > 1 else ""
+    rows = "one row for each root"
+    if num_roots is not None and shape[0] != num_roots:
+        rows = "one row for each edge of each root, since all of them are expanded"
+    raise ValueError(f"{name} has shape {array.shape}; expected {shape}{width}. Pass {rows}.")

@@ -4,7 +4,7 @@ NumPy's exp, log and sum differ in the last bit from one processor to another. W
 plain arithmetic in a fixed order, one rounding an operation; whoever writes another tree keeps to
 that order, without fused multiply-adds.
 
-Shape letters: K rows, E numbers in a row.
+Shape letters: J rows, E numbers in a row.
 """
 
 from typing import Any, TypeAlias
@@ -132,7 +132,7 @@ def _horner(coefficients: tuple[float, ...], x: Floats) -> Floats:
 
 
 def weights_of(logits: Floats, allowed: Flags) -> Floats:
-    """Return (K, E) exp(logit - largest allowed logit), 0 where not allowed; one is, in each row.
+    """Return (J, E) exp(logit - largest allowed logit), 0 where not allowed; one is, in each row.
 
     A weight may be 0 where the edge is allowed: what lies more than 708 below the largest.
     """
@@ -141,7 +141,7 @@ def weights_of(logits: Floats, allowed: Flags) -> Floats:
 
 
 def sum_in_lanes(x: Floats) -> Floats:
-    """(K,) sums of (K, E): eight, of every eighth number in order, then those in order."""
+    """(J,) sums of (J, E): eight, of every eighth number in order, then those in order."""
     blocks_of_each = -(-x.shape[1] // _LANES)
     filling = blocks_of_each * _LANES - x.shape[1]
     blocks = np.pad(x, ((0, 0), (0, filling))).reshape(len(x), blocks_of_each, _LANES)
@@ -150,10 +150,10 @@ def sum_in_lanes(x: Floats) -> Floats:
 
 
 def sum_in_order(x: Floats) -> Floats:
-    """(K,) sums of (K, E), one number after another."""
+    """(J,) sums of (J, E), one number after another."""
     return x.cumsum(axis=1)[:, -1]
 
 
 def share_of(weights: Floats) -> Floats:
-    """Return (K, E) weights divided by their sum in lanes."""
+    """Return (J, E) weights divided by their sum in lanes."""
     return weights / sum_in_lanes(weights)[:, None]

@@ -2,7 +2,7 @@
 
 The rules and their sources are in docs/search.md, in the same order as here.
 
-Shape letters: K nodes at which a choice is due, one in each of K trees; B roots (K is B at the
+Shape letters: J nodes at which a choice is due, one in each of J trees; B roots (J is B at the
 root); E edges of a node; S simulations.
 """
 
@@ -34,13 +34,13 @@ _LEAST_SCORE = -1e9  # below it, edges of the root tie
 class Scaled(NamedTuple):
     """Completed q-values on the scale of logits."""
 
-    visited: Floats  # (K, E) read only where visited
-    open: Floats  # (K,) shared by the edges that lead nowhere yet
-    completed: Floats  # (K, E) the one or the other
+    visited: Floats  # (J, E) read only where visited
+    open: Floats  # (J,) shared by the edges that lead nowhere yet
+    completed: Floats  # (J, E) the one or the other
 
 
 def mixed_value(spec: TreeSpec, nodes: Nodes) -> Floats:
-    """(K,) v_mix, what an unvisited edge counts for: the raw value, and the q of the visited ones.
+    """(J,) v_mix, what an unvisited edge counts for: the raw value, and the q of the visited ones.
 
     The mean of q is weighted with the prior, both sums over the visited edges in order.
     """
@@ -55,7 +55,7 @@ def mixed_value(spec: TreeSpec, nodes: Nodes) -> Floats:
 
 
 def completed_q(nodes: Nodes, mixed: Floats) -> Floats:
-    """(K, E) q where visited, v_mix elsewhere."""
+    """(J, E) q where visited, v_mix elsewhere."""
     return np.where(nodes.visited, nodes.q_value, mixed[:, None])
 
 
@@ -72,7 +72,7 @@ def scaled_q(spec: TreeSpec, nodes: Nodes, mixed: Floats) -> Scaled:
 
 
 def _range(spec: TreeSpec, nodes: Nodes, mixed: Floats) -> tuple[Floats, Floats]:
-    """(K,) least and greatest completed q; edges not allowed may count as unvisited ones."""
+    """(J,) least and greatest completed q; edges not allowed may count as unvisited ones."""
     unvisited = nodes.open
     if spec.rescale_illegal and not spec.is_sampled:
         unvisited = ~nodes.visited
@@ -93,7 +93,7 @@ class Halving(NamedTuple):
 
     table: Ints  # (B, S) how often the edge to take in simulation i has been taken
     order: Ints  # (B, E) the order in which edges are taken for the first time
-    gain: Floats  # (B, E) noise + (logit - largest logit); -inf where not allowed
+    root_score: Floats  # (B, E) noise + (logit - largest logit); -inf where not allowed
 
 
 def plan_halving(spec: TreeSpec, logits: Floats, allowed: Flags, noise: Floats) -> Halving:
@@ -106,13 +106,13 @@ def plan_halving(spec: TreeSpec, logits: Floats, allowed: Flags, noise: Floats) 
         noise: (B, E) Gumbel numbers g.
     """
     masked = np.where(allowed, logits, -np.inf)
-    gain = np.where(allowed, noise + (masked - masked.max(axis=1, keepdims=True)), -np.inf)
+    root_score = np.where(allowed, noise + (masked - masked.max(axis=1, keepdims=True)), -np.inf)
     considered = np.minimum(spec.max_num_considered_actions, allowed.sum(axis=1))
     tables = {int(m): halving_visits(int(m), spec.num_simulations) for m in set(considered)}
     return Halving(
         table=np.array([tables[int(m)] for m in considered]),
-        order=np.argsort(-gain, axis=1, kind="stable"),
-        gain=gain,
+        order=np.argsort(-root_score, axis=1, kind="stable"),
+        root_score=root_score,
     )
 
 
@@ -151,7 +151,7 @@ def _best_with(spec: TreeSpec, nodes: Nodes, halving: Halving, visits: Ints) -> 
     untaken = np.take_along_axis(nodes.edge_visits, halving.order, axis=1) == 0
     next_one = np.take_along_axis(halving.order, untaken.argmax(axis=1)[:, None], axis=1)[:, 0]
     scaled = scaled_q(spec, nodes, mixed_value(spec, nodes))
-    score = np.maximum(_LEAST_SCORE, halving.gain + scaled.visited)
+    score = np.maximum(_LEAST_SCORE, halving.root_score + scaled.visited)
     compete = nodes.allowed & (nodes.edge_visits == visits[:, None])
     best = np.where(compete, score, -np.inf).argmax(axis=1)
     return np.where(visits == 0, next_one, best)
@@ -161,7 +161,7 @@ def _best_with(spec: TreeSpec, nodes: Nodes, halving: Halving, visits: Ints) -> 
 
 
 def choose_below_root(spec: TreeSpec, nodes: Nodes) -> Ints:
-    """(K,) the edge whose visits lag most behind softmax(logits + sq), the lowest of equals.
+    """(J,) the edge whose visits lag most behind softmax(logits + sq), the lowest of equals.
 
     Open edges share one sq, so the largest prior is the best of them, and a level costs no more
     than its visited edges: their common factor multiplies one sum of weights.

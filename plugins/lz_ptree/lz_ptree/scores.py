@@ -1,8 +1,8 @@
-"""The rule `puct`: scores of the edges of K nodes, and the choice among them.
+"""The rule `puct`: scores of the edges of J nodes, and the choice among them.
 
 The rules and the reasons for them are in docs/search.md, in the same order as here.
 
-Shape letters: K nodes at which a choice is due, one in each of K trees and all at the same depth;
+Shape letters: J nodes at which a choice is due, one in each of J trees and all at the same depth;
 E edges of a node.
 """
 
@@ -18,14 +18,14 @@ NEAR = 1e-6  # tie_break "random" draws among the scores this close to the best
 
 
 def choose_edge(spec: TreeSpec, nodes: Nodes, exploration: Floats) -> tuple[Ints, Floats]:
-    """Choose an edge at each of K nodes.
+    """Choose an edge at each of J nodes.
 
     Args:
         spec: says how.
         nodes: where.
         exploration: (S + 2,) what `exploration_table` returned.
     Returns:
-        (K,) edges, and (K,) the mean_q of each node, for the nodes below it.
+        (J,) edges, and (J,) the mean_q of each node, for the nodes below it.
     """
     weight = exploration[nodes.visit_count - _uncounted_visits(spec, nodes.is_root)]
     mean_q = _mean_q(nodes)
@@ -62,7 +62,7 @@ def _uncounted_visits(spec: TreeSpec, is_root: bool) -> int:
 
 
 def transform(spec: TreeSpec, nodes: Nodes, q: Floats) -> Floats:
-    """Bring (K, E) or (K, 1) q-values to the scale of the score rule."""
+    """Bring (J, E) or (J, 1) q-values to the scale of the score rule."""
     if spec.q_transform == "none":
         return q
     if spec.q_transform == "min_max":
@@ -75,7 +75,7 @@ def transform(spec: TreeSpec, nodes: Nodes, q: Floats) -> Floats:
 
 
 def _seen_range(spec: TreeSpec, nodes: Nodes) -> tuple[Floats, Floats]:
-    """(K,) least and greatest q: of the whole tree, or of the node and its visited edges."""
+    """(J,) least and greatest q: of the whole tree, or of the node and its visited edges."""
     if spec.q_transform == "tree_min_max":
         return nodes.tree_q_low, nodes.tree_q_high
     low = np.where(nodes.visited, nodes.q_value, np.inf).min(axis=1)
@@ -84,7 +84,7 @@ def _seen_range(spec: TreeSpec, nodes: Nodes) -> tuple[Floats, Floats]:
 
 
 def unvisited_value(spec: TreeSpec, nodes: Nodes, mean_q: Floats) -> Floats:
-    """Return (K,) what an edge never taken counts for, on the scale of the score rule."""
+    """Return (J,) what an edge never taken counts for, on the scale of the score rule."""
     if spec.fpu == "mctx":
         return _least_value(spec, nodes)
     if spec.fpu == "parent_value":
@@ -132,7 +132,7 @@ def _sum_of_visited(nodes: Nodes, value: Floats) -> Floats:
 
 
 def _best_edge(spec: TreeSpec, nodes: Nodes, score: Floats, prior: Floats, weight: Floats) -> Ints:
-    """Return (K,) the edge of the highest score, ties broken as `spec` says."""
+    """Return (J,) the edge of the highest score, ties broken as `spec` says."""
     if spec.tie_break == "random":
         return _drawn(score >= score.max(axis=1, keepdims=True) - NEAR, nodes.draw)
     score = np.where(_competing(spec, nodes, weight), score, -np.inf)
@@ -143,7 +143,7 @@ def _best_edge(spec: TreeSpec, nodes: Nodes, score: Floats, prior: Floats, weigh
 
 
 def _competing(spec: TreeSpec, nodes: Nodes, weight: Floats) -> Flags:
-    """(K, E) visited edges, and of the others, which share one value, the best by its prior.
+    """(J, E) visited edges, and of the others, which share one value, the best by its prior.
 
     That one has the highest score among them also where float64 no longer shows it. Where the
     prior has no weight, before a root's first visit under some fpu, all allowed edges compete,

@@ -57,8 +57,7 @@ class NumpyTree:
         allowed = self._check_roots(b, evaluation, legal_actions)
         if to_play is not None:
             checks.players(to_play, "to_play", (b,), b)
-        if seeds is not None:
-            checks.counter_seeds(seeds, b)
+        checks.counter_seeds(self.spec, seeds, b)
         if noise is not None:
             checks.root_noise(self.spec, noise, allowed)
         if reuse is not None:
@@ -81,7 +80,7 @@ class NumpyTree:
         """Check what is said of the roots, and return (B, A) what is legal there."""
         every, none = np.ones(b, dtype=np.bool_), np.zeros(b, dtype=np.bool_)
         known = Evaluation(evaluation.value, evaluation.logits)
-        checks.check_evaluation(self.spec, known, every, none, b)
+        checks.check_evaluation(self.spec, known, every, none, b, is_root=True)
         allowed = np.ones((b, self.spec.num_actions), dtype=np.bool_)
         if legal_actions is not None:
             allowed = legal_actions
@@ -111,7 +110,8 @@ class NumpyTree:
         self._check_select_is_due()
         self._edge, self._leaf = self._all_root_edges() if self._expand_root else self._descend()
         self._selected = True
-        return self._leaf
+        # copies: whatever the caller writes to them does not reach the search
+        return Leaves._make(None if field is None else field.copy() for field in self._leaf)
 
     def _all_root_edges(self) -> tuple[Ints, Leaves]:
         """Name edge k of root b in row k * B + b; no evaluation where it is not allowed."""

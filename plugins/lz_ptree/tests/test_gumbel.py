@@ -132,7 +132,7 @@ def plan(noise=(5.0, 0.0, 0.0, 100.0), **options):
 def test_root_edges_are_first_taken_in_the_order_of_noise_and_logit():
     halving = plan()
 
-    assert halving.gain[0].tolist() == [3.0, -1.0, 0.0, -np.inf]  # 5 + 0 - 2, 1 - 2, 2 - 2
+    assert halving.root_score[0].tolist() == [3.0, -1.0, 0.0, -np.inf]  # 5 + 0 - 2, 1 - 2, 2 - 2
     assert halving.order[0].tolist() == [0, 2, 1, 3]
     assert plan((2.0, 1.0, 0.0, 0.0)).order[0].tolist() == [0, 1, 2, 3]  # all equal
 
@@ -153,7 +153,7 @@ def at_root(visits, gain, q, **options):
     """The edge that is best among those taken `visits[-1]` times."""
     asked = spec(**options)
     nodes = node(edge_visits=np.array([visits]), q_value=np.array([q]), is_root=True)
-    halving = plan()._replace(gain=np.array([gain]), table=np.full((1, 8), max(visits)))
+    halving = plan()._replace(root_score=np.array([gain]), table=np.full((1, 8), max(visits)))
     return gumbel.choose_at_root(asked, nodes, halving, 3)[0]
 
 

@@ -10,6 +10,7 @@ from lzcore.base.treespec import TreeSpec
 ONE = Evaluation(np.zeros(1), np.zeros((1, 1)), np.zeros(1))
 TWO = Evaluation(np.zeros(2), np.zeros((2, 3)), np.zeros(2))
 INT8 = np.array([1, 2], np.int8)
+SEEDS = np.array([3, 4], np.uint64)
 
 
 def test_calls_out_of_order_say_which_call_is_missing():
@@ -188,7 +189,7 @@ def mask(*rows):
 def test_what_only_some_searches_read_is_checked_there(options, change, message):
     tree = NumpyTree(TreeSpec(num_simulations=1, **options))
     good = Evaluation(np.zeros(1), ROW)
-    tree.start(good)
+    tree.start(good, seeds=SEEDS[:1])
     tree.select()
     with pytest.raises(ValueError, match=message):
         tree.backup(good._replace(**change))
@@ -200,7 +201,7 @@ def test_what_only_some_searches_read_is_checked_there(options, change, message)
 def test_what_stands_in_rows_that_are_not_read_does_not_matter():
     """Row 0 is a game that ended; of it only the value counts, and later nothing at all."""
     tree = NumpyTree(TreeSpec(num_simulations=2, num_actions=3, num_sampled_actions=3))
-    tree.start(TWO, legal_actions=mask("100", "100"))
+    tree.start(TWO, legal_actions=mask("100", "100"), seeds=SEEDS)
     tree.select()
     nonsense = {
         "logits": np.array([[np.nan] * 3, [0.0] * 3]),
@@ -234,9 +235,9 @@ def test_noise_over_slots_is_a_distribution_over_all_of_them():
     tree = NumpyTree(TreeSpec(num_simulations=1, num_actions=3, num_sampled_actions=2))
     for noise in (np.array([[0.5, 0.5], [0.7, 0.7]]), np.array([[0.5, 0.5], [1.5, -0.5]])):
         with pytest.raises(ValueError, match=r"noise is not a distribution over the slots at root"):
-            tree.start(TWO, noise=noise)
+            tree.start(TWO, seeds=SEEDS, noise=noise)
     with pytest.raises(ValueError, match=r"noise has shape \(2, 3\); expected \(2, 2\)"):
-        tree.start(TWO, noise=np.full((2, 3), 1 / 3))
+        tree.start(TWO, seeds=SEEDS, noise=np.full((2, 3), 1 / 3))
 
 
 def test_gumbel_noise_may_be_any_finite_number():
@@ -254,12 +255,13 @@ def test_gumbel_noise_may_be_any_finite_number():
         ({"rule": "gumbel"}, "rule 'gumbel'"),
         ({"num_sampled_actions": 2}, "sampled actions"),
         ({"root_expand_all": True}, "root_expand_all"),
+        ({"num_chance_outcomes": 2}, "chance nodes"),
     ],
 )
 def test_reuse_is_for_plain_puct_alone(options, what):
     tree = NumpyTree(TreeSpec(num_simulations=1, num_actions=3, **options))
     with pytest.raises(ValueError, match=f"^reuse is given with {what}; expected plain 'puct'"):
-        tree.start(TWO, reuse=Reuse(np.array([0, 1]), np.zeros(2)))
+        tree.start(TWO, seeds=SEEDS, reuse=Reuse(np.array([0, 1]), np.zeros(2)))
 
 
 @pytest.mark.parametrize(
@@ -292,3 +294,46 @@ def test_a_start_that_is_refused_leaves_the_search_that_was_under_way():
     tree.backup(TWO)
 
     assert tree.result().visit_count.sum(axis=1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_sampled_actions": 2},
+        {"tie_break": "random"},
+        {"num_chance_outcomes": 2, "chance_select": "sample"},
+    ],
+)
+def test_a_search_that_draws_wants_seeds(options):
+    tree = NumpyTree(TreeSpec(num_simulations=1, num_actions=3, **options))
+    with pytest.raises(ValueError, match=r"seeds is None, but this search draws .* Pass new ones"):
+        tree.start(TWO._replace(logits=np.zeros((2, 3))))
+
+
+@pytest.mark.parametrize("number", [1e39, -1e300])
+def test_numbers_beyond_float32_are_refused(number):
+    tree = NumpyTree(TreeSpec(num_simulations=1, num_actions=3))
+    with pytest.raises(
+        ValueError, match=r"value\[1\] is .*; expected a finite number that float32"
+    ):
+        tree.start(TWO._replace(value=np.array([0.0, number])))
+
+
+def test_value_prefixes_have_to_be_told():
+    tree = NumpyTree(TreeSpec(num_simulations=1, num_actions=3, value_prefix=True))
+    tree.start(TWO)
+    tree.select()
+    with pytest.raises(
+        ValueError, match=r"evaluation\.reward is None in a search with value_prefix"
+    ):
+        tree.backup(TWO._replace(reward=None))
+
+
+def test_what_is_written_to_leaves_does_not_reach_the_search():
+    tree = NumpyTree(TreeSpec(num_simulations=1, num_actions=3))
+    tree.start(TWO)
+    for field in tree.select()[:-1]:
+        field[:] = field.dtype.type(7)
+    tree.backup(TWO)
+
+    assert tree.snapshot()["node_visits"].tolist() == [[2, 1], [2, 1]]

@@ -13,6 +13,8 @@ from lzcore.base.seeding import derive_seed, open_uniform, uniform
 from lzcore.base.tree import Evaluation
 from lzcore.base.treespec import TreeSpec
 
+SEED = np.zeros(1, np.uint64)
+
 MANY = 20_000
 POLICY = np.array([0.1, 0.2, 0.3, 0.4])
 
@@ -250,7 +252,7 @@ def test_with_as_many_slots_as_actions_the_search_is_the_plain_one(rule, k):
 def test_a_leaf_names_the_action_of_its_slot_and_the_tree_the_slot():
     tree = NumpyTree(TreeSpec(num_simulations=1, num_actions=5, num_sampled_actions=2))
     root = Evaluation(np.zeros(1), np.zeros((1, 5)), actions=np.array([[1, 4]]))
-    tree.start(root._replace(logits=np.array([[9.0, 0, 9, 9, 1]])))
+    tree.start(root._replace(logits=np.array([[9.0, 0, 9, 9, 1]])), seeds=SEED)
     leaves = tree.select()
     tree.backup(root._replace(actions=np.array([[3, -1]])))
     nodes = tree.snapshot()
@@ -269,7 +271,7 @@ def test_a_leaf_names_the_slot_and_the_vector_of_a_continuous_action():
     given = np.linspace(-0.5, 0.5, 6, dtype=np.float32).reshape(1, 3, 2)
     row = np.array([[0.1, 0.2, 1.0, 2.0]])
     tree = NumpyTree(spec)
-    tree.start(Evaluation(np.zeros(1), row, actions=given))
+    tree.start(Evaluation(np.zeros(1), row, actions=given), seeds=SEED)
     leaves = tree.select()
 
     assert leaves.action[0] == 0
@@ -287,7 +289,9 @@ def test_noise_on_empty_slots_is_dropped_and_the_rest_scaled_up_to_one():
     )  # fmt: skip
     tree = NumpyTree(spec)
     root = Evaluation(np.zeros(2), np.zeros((2, 4)), actions=np.array([[1, 3, -1]] * 2))
-    tree.start(root, noise=np.array([[0.3, 0.1, 0.6], [0.0, 0.0, 1.0]]))
+    tree.start(
+        root, seeds=np.zeros(2, np.uint64), noise=np.array([[0.3, 0.1, 0.6], [0.0, 0.0, 1.0]])
+    )
 
     prior = tree.snapshot()["prior"][:, 0]
     assert prior[0].tolist() == pytest.approx([0.25 + 0.375, 0.25 + 0.125, 0.0])
@@ -298,7 +302,7 @@ def test_actions_are_drawn_afresh_where_max_depth_leads_to_a_node_again():
     """Its policy is new, so what it would draw is too; no edge of it was ever taken."""
     spec = TreeSpec(num_simulations=2, num_actions=3, num_sampled_actions=1, max_depth=1)
     tree = NumpyTree(spec)
-    tree.start(Evaluation(np.zeros(1), np.array([[99.0, 0.0, 0.0]])))
+    tree.start(Evaluation(np.zeros(1), np.array([[99.0, 0.0, 0.0]])), seeds=SEED)
     for logits in ([0.0, 99.0, 0.0], [0.0, 0.0, 99.0]):
         tree.select()
         tree.backup(Evaluation(np.zeros(1), np.array([logits])))
@@ -339,8 +343,8 @@ def test_a_drawn_vector_never_reaches_the_ends_of_its_range(mean):
     """float32 rounds the tanh of 10 to 1, which no environment and no later search takes."""
     asked = TreeSpec(num_simulations=1, action_dim=1, num_sampled_actions=3)
     tree = NumpyTree(asked)
-    tree.start(Evaluation(np.zeros(1), np.array([[mean, 0.1]])))
+    tree.start(Evaluation(np.zeros(1), np.array([[mean, 0.1]])), seeds=SEED)
     actions = tree.result().sampled_actions
 
     assert np.abs(actions).max() < 1.0
-    tree.start(Evaluation(np.zeros(1), np.array([[mean, 0.1]]), actions=actions))
+    tree.start(Evaluation(np.zeros(1), np.array([[mean, 0.1]]), actions=actions), seeds=SEED)

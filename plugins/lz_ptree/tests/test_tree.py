@@ -156,7 +156,7 @@ def test_one_root_may_be_known_while_another_is_evaluated():
 
 def test_a_node_that_max_depth_leads_to_again_may_be_over_by_then():
     tree = tree_of(num_simulations=2, max_depth=1, num_sampled_actions=1)
-    tree.start(said(0.0))
+    tree.start(said(0.0), seeds=np.zeros(1, np.uint64))
     for over in (False, True):
         tree.select()
         tree.backup(said(3.0, terminal=np.array([over])))
