@@ -65,6 +65,7 @@ class NullModel:
         rng = np.random.default_rng(0)
         self.is_game = case == "alphazero"
         self.num_roots = num_roots
+        self.seeds = np.arange(num_roots, dtype=np.uint64)
         self.roots = self._drawn(rng, spec, num_roots)
         self.root_edges = self._drawn(rng, spec, num_roots * spec.num_edges)
         self.leaves = [self._drawn(rng, spec, num_roots) for _ in range(spec.num_simulations)]
@@ -80,11 +81,10 @@ class NullModel:
         )
         if not self.is_game:
             return evaluation
-        return evaluation._replace(
-            reward=None,
-            legal_actions=rng.random((rows, spec.num_actions)) < 0.7 + np.eye(rows, 1, dtype=bool),
-            terminal=rng.random(rows) < 0.1,
-        )
+        legal = rng.random((rows, spec.num_actions)) < 0.7
+        legal[:, 0] = True
+        over = rng.random(rows) < 0.1
+        return evaluation._replace(reward=None, legal_actions=legal, terminal=over)
 
 
 def searching(tree, model, noise):
@@ -92,7 +92,7 @@ def searching(tree, model, noise):
     rounds = [*[model.root_edges] * tree.spec.root_expand_all, *model.leaves]
 
     def run():
-        tree.start(model.roots, noise=noise)
+        tree.start(model.roots, seeds=model.seeds, noise=noise)
         for evaluation in rounds:
             tree.select()
             tree.backup(evaluation)
@@ -114,7 +114,7 @@ def searching_with_latents(tree, model, noise):
         tree.backup(model.root_edges)
 
     def run_moving():
-        tree.start(model.roots, noise=noise)
+        tree.start(model.roots, seeds=model.seeds, noise=noise)
         if first > 1:
             expand_root()
         for evaluation in model.leaves:
@@ -125,7 +125,7 @@ def searching_with_latents(tree, model, noise):
         return tree.result()
 
     def run_indexing():
-        tree.start(model.roots, noise=noise)
+        tree.start(model.roots, seeds=model.seeds, noise=noise)
         if first > 1:
             expand_root()
         for node, evaluation in enumerate(model.leaves, start=first):
@@ -158,8 +158,7 @@ def measured(tree_class, case, sizes, seconds, threads):
     )
     tree, steps = tree_class(spec), num_roots * num_simulations
     model = NullModel(case, spec, num_roots)
-    seeds = np.arange(num_roots, dtype=np.uint64)
-    noise = gumbel_noise(seeds, spec.num_edges) if spec.rule == "gumbel" else None
+    noise = gumbel_noise(model.seeds, spec.num_edges) if spec.rule == "gumbel" else None
     plain = timed(searching(tree, model, noise), steps, seconds)
     moving = timed(searching_with_latents(tree, model, noise), steps, seconds)
     return {

@@ -22,7 +22,6 @@ PROGRAM = """
 import sys
 sys.path.insert(0, {benchmarks!r})
 import tree as benchmark
-import numpy as np
 from lz_ctree.tree import CTree
 from lzcore.base.treespec import TreeSpec
 from lzcore.search.noise import gumbel_noise
@@ -30,8 +29,7 @@ from lzcore.search.noise import gumbel_noise
 kind = benchmark.CASES[{rule!r}]({actions})
 spec = TreeSpec(num_simulations={simulations}, discount=0.997, **kind)
 model = benchmark.NullModel({rule!r}, spec, {roots})
-seeds = np.arange({roots}, dtype=np.uint64)
-noise = gumbel_noise(seeds, spec.num_edges) if spec.rule == "gumbel" else None
+noise = gumbel_noise(model.seeds, spec.num_edges) if spec.rule == "gumbel" else None
 run = benchmark.searching(CTree(spec), model, noise)
 for _ in range({searches}):
     run()

@@ -16,8 +16,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import tree as benchmark  # noqa: E402  # it lies in no package
@@ -52,8 +50,7 @@ def measured(program, case, num_actions, seconds):
         num_simulations=SIMULATIONS, discount=0.997, **benchmark.CASES[case](num_actions)
     )
     model, tree = benchmark.NullModel(case, spec, ROOTS), CTree(spec)
-    seeds = np.arange(ROOTS, dtype=np.uint64)
-    noise = gumbel_noise(seeds, spec.num_edges) if spec.rule == "gumbel" else None
+    noise = gumbel_noise(model.seeds, spec.num_edges) if spec.rule == "gumbel" else None
     run = benchmark.searching(tree, model, noise)
     whole, _ = benchmark.timed(run, ROOTS * SIMULATIONS, seconds)
     parents = tree.snapshot()["parents"]
