@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 NUM_SIMULATIONS = 50
-SEARCHES = (20, 120)
+SEARCHES = (10, 60)
 PROGRAM = """
 import sys
 sys.path.insert(0, {benchmarks!r})

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -19,15 +20,14 @@ constexpr int kRepeats = 2000;
 
 template <class Work>
 double NanosecondsARow(const Work& work) {
-  std::vector<double> taken;
+  double least = HUGE_VAL;
   for (int repeat = 0; repeat < kRepeats; ++repeat) {
     const auto start = std::chrono::steady_clock::now();
     for (int row = 0; row < kRows; ++row) work(row);
     const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
-    taken.push_back(took.count() / kRows);
+    least = std::min(least, took.count() / kRows);
   }
-  std::nth_element(taken.begin(), taken.begin() + kRepeats / 2, taken.end());
-  return taken[kRepeats / 2];
+  return least;
 }
 
 }  // namespace

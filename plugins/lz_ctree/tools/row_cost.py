@@ -6,7 +6,8 @@ A row of logits has to be read once when its node is made, and turned into a pri
 chooses there; after each edge taken, the next best is looked for. These passes are timed by
 themselves, in C++ (row_cost.cpp, built on the spot with g++), and multiplied by how often a search
 makes them. "rest" is the time of a whole search, driven from Python, less these passes: it should
-not depend on the number of actions. B = 8, S = 50; microseconds for each simulation and root.
+not depend on the number of actions. B = 8, S = 50; microseconds for each simulation and root,
+the least of many repeats.
 """
 
 import argparse
@@ -52,7 +53,7 @@ def measured(program, case, num_actions, seconds):
     model, tree = benchmark.NullModel(case, spec, ROOTS), CTree(spec)
     noise = gumbel_noise(model.seeds, spec.num_edges) if spec.rule == "gumbel" else None
     run = benchmark.searching(tree, model, noise)
-    whole, _ = benchmark.timed(run, ROOTS * SIMULATIONS, seconds)
+    _, whole = benchmark.timed(run, ROOTS * SIMULATIONS, seconds)
     parents = tree.snapshot()["parents"]
     chosen_at = sum(len(set(row[row >= 0])) for row in parents) / (ROOTS * SIMULATIONS)
     copy, weigh, look = passes(program, num_actions)
