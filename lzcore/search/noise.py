@@ -26,10 +26,21 @@ def dirichlet_noise(
         alpha: concentration, > 0.
     Returns:
         (B, E) float64; rows sum to 1 and are 0 where illegal.
+    Raises:
+        ValueError: alpha is not above 0, a root has no legal action, or seeds are not one a root.
     Source:
         Gamma variates by Marsaglia and Tsang, ACM TOMS 26 (2000), raised to alpha < 1 with U^(1/a)
         and normalised in log space, so that small alphas do not underflow.
     """
+    if not 0.0 < alpha < np.inf:
+        raise ValueError(f"alpha is {alpha}; expected a number above 0.")
+    _check_seeds(seeds, len(legal_actions))
+    empty = np.flatnonzero(~legal_actions.any(axis=1))
+    if len(empty):
+        raise ValueError(
+            f"legal_actions allows no action at root {empty[0]}; expected at least one True in "
+            "each row. Leave states without a move out of the batch."
+        )
     log_gamma = _log_gamma_variates(seeds, legal_actions.shape[1], alpha)
     log_gamma = np.where(legal_actions, log_gamma, -np.inf)
     weights = np.exp(log_gamma - log_gamma.max(axis=1, keepdims=True))
@@ -45,9 +56,23 @@ def gumbel_noise(seeds: Seeds, num_edges: int, scale: float = 1.0) -> npt.NDArra
         scale: >= 0; 0 gives zeros, a search without noise.
     Returns:
         (B, E) float64, finite.
+    Raises:
+        ValueError: scale is below 0 or not finite, or seeds are not (B,) uint64.
     """
+    if not 0.0 <= scale < np.inf:
+        raise ValueError(f"scale is {scale}; expected a number, 0 or more.")
+    _check_seeds(seeds, np.size(seeds))
     keys = derive_seed(seeds, _GUMBEL)
     return scale * -np.log(-np.log(open_uniform(keys[:, None], np.arange(num_edges))))
+
+
+def _check_seeds(seeds: Seeds, num_roots: int) -> None:
+    found = (getattr(seeds, "dtype", type(seeds).__name__), np.shape(seeds))
+    if found != (np.dtype(np.uint64), (num_roots,)):
+        raise ValueError(
+            f"seeds are {found[0]} of shape {found[1]}; expected uint64 of shape ({num_roots},). "
+            "Pass one for each root."
+        )
 
 
 def _log_gamma_variates(seeds: Seeds, num_edges: int, alpha: float) -> npt.NDArray[np.float64]:

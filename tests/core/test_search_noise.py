@@ -98,3 +98,36 @@ def test_a_scale_multiplies_gumbel_noise_and_a_scale_of_zero_leaves_none():
 
     assert gumbel_noise(seeds, 5, 2.0) == pytest.approx(2.0 * gumbel_noise(seeds, 5))
     assert not gumbel_noise(seeds, 5, 0.0).any()
+
+
+TWO = np.arange(2, dtype=np.uint64)
+ALL = np.ones((2, 3), bool)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: dirichlet_noise(TWO, ALL, 0.0), r"alpha is 0\.0; expected a number above 0"),
+        (lambda: dirichlet_noise(TWO, ALL, np.nan), r"alpha is nan; expected a number above 0"),
+        (
+            lambda: dirichlet_noise(TWO, np.array([[True] * 3, [False] * 3]), 0.3),
+            r"legal_actions allows no action at root 1; .* Leave states without a move out",
+        ),
+        (
+            lambda: dirichlet_noise(TWO[:1], ALL, 0.3),
+            r"seeds are uint64 of shape \(1,\); expected ",
+        ),
+        (
+            lambda: dirichlet_noise(np.arange(2), ALL, 0.3),
+            r"seeds are int64 of shape \(2,\); expecte",
+        ),
+        (
+            lambda: gumbel_noise(7, 3),
+            r"seeds are int of shape \(\); expected uint64 of shape \(1,\)",
+        ),
+        (lambda: gumbel_noise(TWO, 3, -1.0), r"scale is -1\.0; expected a number, 0 or more"),
+    ],
+)
+def test_what_noise_cannot_be_drawn_from_is_refused(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()

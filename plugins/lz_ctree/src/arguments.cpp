@@ -299,7 +299,7 @@ PoolAndRows ReadPoolAndRows(py::handle pool, py::handle rows, const char* rows_n
   const auto check = [](py::handle given, const char* name, bool writes) {
     if (!py::isinstance<py::array>(given)) {
       Refuse(std::string(name) + " is of type " + Py_TYPE(given.ptr())->tp_name +
-             "; expected a NumPy array. Pass a tensor in host memory as tensor.numpy().");
+             "; expected a NumPy array. Pass a tensor in host memory as tensor.detach().numpy().");
     }
     const py::array array = py::reinterpret_borrow<py::array>(given);
     if (!(array.flags() & Flag::NPY_ARRAY_C_CONTIGUOUS_)) {

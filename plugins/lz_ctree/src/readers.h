@@ -54,7 +54,7 @@ inline py::array ReadArray(py::handle given, const char* name, const Kind& kind)
   if (!py::isinstance<py::array>(given)) {
     Refuse(std::string(name) + " is of type " + Py_TYPE(given.ptr())->tp_name +
            "; expected a NumPy array of " + kind.text +
-           ". Pass a tensor in host memory as tensor.numpy().");
+           ". Pass it through numpy.asarray, a tensor as tensor.detach().cpu().numpy().");
   }
   py::array array = py::reinterpret_borrow<py::array>(given);
   if (!IsOf(array.dtype(), kind)) {

@@ -322,7 +322,7 @@ def _check_array(name: str, array: object, dtypes: tuple[np.dtype[np.generic], .
     if not isinstance(array, np.ndarray):
         raise ValueError(
             f"{name} is of type {type(array).__name__}; expected a NumPy array of {wanted}. "
-            "Pass a tensor in host memory as tensor.numpy()."
+            "Pass it through numpy.asarray, a tensor as tensor.detach().cpu().numpy()."
         )
     if array.dtype not in dtypes:
         raise ValueError(
