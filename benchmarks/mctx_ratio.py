@@ -29,14 +29,21 @@ if __name__ == "__main__":  # before XLA counts the processors
     )
 
 import harness
-import jax
-import jax.numpy as jnp
-import mctx
 import numpy as np
 
 from lzcore.base.tree import Evaluation
 from lzcore.base.treespec import TreeSpec
 from lzcore.registry import get_registry
+
+try:
+    import jax
+    import jax.numpy as jnp
+    import mctx
+except ModuleNotFoundError as err:
+    raise SystemExit(
+        f"{err.name} is not installed; expected the extra that brings mctx. Install it with "
+        'pip install -e . -e "plugins/lz_ctree[oracle]".'
+    ) from err
 
 LATENT = 16  # L
 STATES = 500  # X

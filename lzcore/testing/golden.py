@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from lzcore.base.errors import UnknownNameError, nearest
 from lzcore.base.tree import Array, Evaluation, SearchResult, Tree
 from lzcore.base.treespec import TreeSpec
 
@@ -32,7 +33,16 @@ _GUMBEL = (
 
 
 def load_world(name: str) -> World:
-    """Return one of WORLDS with what mctx found in it, `expected`, a record for each root."""
+    """Return one of WORLDS with what mctx found in it, `expected`, a record for each root.
+
+    Raises:
+        UnknownNameError: there is no such world.
+    """
+    if name not in WORLDS:
+        raise UnknownNameError(
+            f"There is no golden search {name!r}; expected one of {', '.join(WORLDS)}."
+            + nearest(name, WORLDS)
+        )
     return json.loads((_FOLDER / f"{name}.json").read_text())  # type: ignore[no-any-return]
 
 

@@ -298,3 +298,8 @@ def test_the_example_of_the_page_prints_what_the_page_shows(tmp_path, monkeypatc
     )
     for said in re.findall(r"\d+ visits \(\d+%\)", drawn):
         assert said in picture
+
+
+def test_a_tree_in_place_of_its_snapshot_is_refused_with_what_to_pass():
+    with pytest.raises(TypeError, match=r"snapshot is of type object; .* Pass tree\.snapshot\(\)"):
+        outline(object())

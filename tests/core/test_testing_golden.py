@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lzcore.base.errors import UnknownNameError
 from lzcore.base.tree import Leaves, SearchResult
 from lzcore.testing.golden import WORLDS, check_golden_search, load_world, replay
 
@@ -76,3 +77,10 @@ def test_leaves_are_evaluated_as_the_world_says():
     assert tree.seen[0].value[0] == world["afterstate_value"][afterstate]
     assert tree.seen[0].reward[0] == 0.0
     assert tree.seen[0].discount[0] == 1.0
+
+
+def test_a_world_that_does_not_exist_is_refused_with_the_nearest_one():
+    with pytest.raises(
+        UnknownNameError, match=r"no golden search 'puct_singel'; .*'puct_single'\?"
+    ):
+        load_world("puct_singel")

@@ -67,7 +67,7 @@ void Search::Descend(Rule* rule, const Tree& tree, Scratch* scratch) const {
   int32_t node = 0;
   for (int32_t depth = 1;; ++depth) {
     const bool is_outcome = tree.nodes[node].is_chance;
-    DrawEdges(tree, node, scratch);
+    if (params_.is_sampled) DrawEdges(tree, node, scratch);
     const Choice choice = !is_outcome ? rule->Choose(tree, node)
                           : params_.chance_select == ChanceSelect::kQuasiRandom
                               ? ChooseQuasiRandom(tree, node)

@@ -477,3 +477,19 @@ def test_a_start_that_fails_half_way_leaves_no_array_too_short():
     tree.start(many)
 
     assert [len(field) for field in tree.select()[:6]] == [5000] * 6
+
+
+def test_a_shape_that_does_not_fit_is_refused_with_whose_width_it_is_and_how_many_rows():
+    tree = CTree(TreeSpec(num_simulations=1, num_actions=3, root_expand_all=True))
+    wide = TWO._replace(logits=np.zeros((2, 4)))
+    message = (
+        r"\(2, 4\); expected \(2, 3\), as wide as TreeSpec\.num_logits\. Pass one row for each ro"
+    )
+    with pytest.raises(ValueError, match=message):
+        tree.start(wide)
+    tree.start(TWO)
+    tree.select()
+    with pytest.raises(
+        ValueError, match=r"expected \(6,\)\. Pass one row for each edge of each root"
+    ):
+        tree.backup(TWO)

@@ -25,13 +25,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import mctx
 import numpy as np
 from worlds import CASES, Array, Case, Tables, drawn, of_row, replayed, spec_of
 
 from lzcore.registry import get_registry
+
+try:
+    import jax
+    import jax.numpy as jnp
+    import mctx
+except ModuleNotFoundError as err:
+    raise SystemExit(
+        f"{err.name} is not installed; expected the extra that brings mctx. Install it with "
+        'pip install -e . -e "plugins/lz_ctree[oracle]".'
+    ) from err
 
 NEAR = 1e-6  # of two scores
 CLOSE = 1e-9  # of two values that should be one

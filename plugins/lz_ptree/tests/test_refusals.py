@@ -337,3 +337,19 @@ def test_what_is_written_to_leaves_does_not_reach_the_search():
     tree.backup(TWO)
 
     assert tree.snapshot()["node_visits"].tolist() == [[2, 1], [2, 1]]
+
+
+def test_a_shape_that_does_not_fit_is_refused_with_whose_width_it_is_and_how_many_rows():
+    tree = NumpyTree(TreeSpec(num_simulations=1, num_actions=3, root_expand_all=True))
+    wide = TWO._replace(logits=np.zeros((2, 4)))
+    message = (
+        r"\(2, 4\); expected \(2, 3\), as wide as TreeSpec\.num_logits\. Pass one row for each ro"
+    )
+    with pytest.raises(ValueError, match=message):
+        tree.start(wide)
+    tree.start(TWO)
+    tree.select()
+    with pytest.raises(
+        ValueError, match=r"expected \(6,\)\. Pass one row for each edge of each root"
+    ):
+        tree.backup(TWO)
