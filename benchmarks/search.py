@@ -45,12 +45,12 @@ def network_alone(policy, observation, simulations):
     """The calls of one search to the network, and what it says of the roots and the leaves."""
     inference = policy.collect_mode.get_attribute("inference")
     action = torch.zeros(len(observation), dtype=torch.int64)
-    _, latent = inference.initial(observation)
+    _, state = inference.initial(observation)
 
     def run():
         told = [inference.initial(observation)[0]]
         for _ in range(simulations):
-            told.append(inference.recurrent(latent, action)[0])
+            told.append(inference.recurrent(state, action)[0])
         return told
 
     return run

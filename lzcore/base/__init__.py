@@ -20,7 +20,7 @@ _HOME = {
         "ShapeError",
         "UnknownNameError",
     ),
-    "model": ("Model", "NetworkOutput"),
+    "model": ("ChanceModel", "Model", "NetworkOutput"),
     "policy": ("Decisions", "Policy"),
     "replay": ("Buffer", "Column", "ReplaySettings", "Segment", "Windows"),
     "seeding": ("Stream", "derive_seed", "open_uniform", "stream_key", "uniform"),

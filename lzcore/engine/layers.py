@@ -50,6 +50,10 @@ class Header(Settings):
     environment: str = setting("", "The environment's id.")
     kind: str = setting("", "The registered kind of environments that the id belongs to.")
     preset: str = setting("", "The preset that was in force.")
+    extends: str = setting(
+        "",
+        "In a preset: package:name of the preset that it is laid over, of this policy or another.",
+    )
     overrides: tuple[str, ...] = setting((), "What the user changed, for people.")
 
 
@@ -119,19 +123,29 @@ def read_text(text: str, source: str) -> tuple[Header, dict[str, Any]]:
 
 
 def read_preset(policy: PolicySpec, name: str) -> tuple[Header, dict[str, Any]] | None:
-    """Read one of a policy's presets; None if there is none of that name."""
-    if not policy.presets:
-        return None
+    """Read one of a policy's presets, laid over what it extends; None if there is none."""
+    return _read_preset(policy.presets, name, policy.name) if policy.presets else None
+
+
+def _read_preset(package: str, name: str, policy: str) -> tuple[Header, dict[str, Any]] | None:
     try:
-        file = resources.files(policy.presets) / f"{name}.toml"
+        file = resources.files(package) / f"{name}.toml"
     except ImportError as err:
         raise PluginError(
-            f"The presets of {policy.name!r} cannot be read: there is no package "
-            f"{policy.presets} ({err})."
+            f"The presets of {policy!r} cannot be read: there is no package {package} ({err})."
         ) from err
     if not file.is_file():
         return None
-    return read_text(file.read_text(encoding="utf-8"), f"The preset {name} of {policy.name!r}")
+    source = f"The preset {name} of {policy!r}"
+    header, values = read_text(file.read_text(encoding="utf-8"), source)
+    if not header.extends:
+        return header, values
+    base_package, _, base_name = header.extends.partition(":")
+    base = _read_preset(base_package, base_name, policy)
+    if base is None:
+        raise PluginError(f"{source} extends {header.extends}, which does not exist.")
+    environment = header.environment or base[0].environment
+    return attrs.evolve(header, environment=environment), merge(base[1], values)
 
 
 def find_preset(policy: PolicySpec, name: str) -> Layer | None:

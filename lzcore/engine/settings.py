@@ -55,7 +55,7 @@ class Resolved:
 
     def header(self) -> dict[str, Any]:
         """Return what the settings are for, as the `lz` table of a file."""
-        return Header(
+        header = Header(
             format=FORMAT,
             policy=self.policy_name,
             environment=self.env_id,
@@ -63,6 +63,8 @@ class Resolved:
             preset=self.preset,
             overrides=self.overrides,
         ).to_dict()
+        del header["extends"]  # of a preset alone
+        return header
 
     def in_force(self) -> list[str]:
         """Return for people, a line each: the preset, and what the user changed."""
@@ -151,7 +153,11 @@ def resolve(
 def _with_preset(
     stack: Stack, policy: PolicySpec, env_id: str, look: SpacesOf
 ) -> tuple[Stack, str, Spaces]:
-    """Lay the stack over the preset for the environment, or for its kind of observations."""
+    """Lay the stack over the preset for the environment, or for its kind.
+
+    The kind is "continuous" where actions are vectors and there is a preset of that name, else
+    what the observations are.
+    """
     name = preset_name(env_id)
     preset = find_preset(policy, name)
     stack = stack.under(preset) if preset else stack
@@ -160,14 +166,21 @@ def _with_preset(
     spaces = look(env_id, env)
     if preset:
         return stack, name, spaces
-    preset = find_preset(policy, spaces.kind)
-    if preset is None:
+    for name in _kinds(spaces):
+        preset = find_preset(policy, name)
+        if preset is not None:
+            break
+    else:
         return stack, "", spaces
     stack = stack.under(preset)
     stack.check()
     if _env_settings(stack) != env:
         spaces = look(env_id, _env_settings(stack))
-    return stack, spaces.kind, spaces
+    return stack, name, spaces
+
+
+def _kinds(spaces: Spaces) -> tuple[str, ...]:
+    return ("continuous",) * (spaces.action.kind == "continuous") + (spaces.kind,)
 
 
 def _env_settings(stack: Stack) -> Settings:

@@ -1,21 +1,23 @@
 """The one search loop: a tree that selects, dynamics that evaluate, a result.
 
-`search` runs it; `LearnedDynamics` plans in a model's latent states; `make_tree` picks an
-installed tree; `dirichlet_noise` and `gumbel_noise` draw what a search mixes in at its root;
-`outline` and `to_dot` show what it did.
+`search` runs it; `LearnedDynamics` plans in a model's latent states, `ChanceDynamics` in one that
+knows of chance; `make_tree` picks an installed tree; `dirichlet_noise` and `gumbel_noise` draw
+what a search mixes in at its root; `outline` and `to_dot` show what it did.
 """
 
-from lzcore.search.dynamics import Dynamics, LearnedDynamics
-from lzcore.search.inference import Inference
+from lzcore.search.dynamics import ChanceDynamics, Dynamics, LearnedDynamics
+from lzcore.search.inference import Inference, State
 from lzcore.search.inspect import outline, to_dot
 from lzcore.search.loop import search
 from lzcore.search.noise import dirichlet_noise, gumbel_noise
 from lzcore.search.trees import choose_tree, make_tree
 
 __all__ = [
+    "ChanceDynamics",
     "Dynamics",
     "Inference",
     "LearnedDynamics",
+    "State",
     "choose_tree",
     "dirichlet_noise",
     "gumbel_noise",

@@ -1,11 +1,10 @@
-"""What a search plans in. Today: the latent states of a learned model.
+"""What a search plans in. Today: the latent states of a learned model, with or without chance.
 
 Shape letters: B roots, R leaves evaluated together (B, or B * E where all edges of the roots are),
-E edges of a decision node, M nodes of a tree, L latent state.
+E edges of a decision node, W numbers in a row of logits.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +12,8 @@ from torch import Tensor
 
 from lzcore.base.errors import ConfigError
 from lzcore.base.tree import Array, Evaluation, Leaves, Tree
-from lzcore.search.inference import Inference
+from lzcore.search.inference import Inference, State
+from lzcore.search.pool import Pool
 
 
 class Dynamics(Protocol):
@@ -39,12 +39,11 @@ class Dynamics(Protocol):
 class LearnedDynamics:
     """Steps a model through its latent states, which stay on the model's device.
 
-    The pool holds one latent for each node, as (M, B, *L). Row r of the leaves belongs to root
-    r % B, and nodes are numbered alike in all trees, so in the pool as (M * B, *L) the parents are
-    gathered by one index of rows, and the latents of a simulation are written as one slice.
+    With value prefixes the model's memory is kept beside each latent, and is zero wherever the
+    tree begins a new sum: at every `lstm_horizon_len`-th edge from the root.
     """
 
-    cannot_serve = ("num_chance_outcomes", "value_prefix")  # settings of a TreeSpec
+    cannot_serve: ClassVar[tuple[str, ...]] = ("num_chance_outcomes",)  # settings of a TreeSpec
 
     def __init__(self, inference: Inference, tree: Tree) -> None:
         """Serve the searches of `tree`, and of no other, with the given model.
@@ -52,8 +51,7 @@ class LearnedDynamics:
         On a CPU, a tree that has a method `take` gathers the parents' latents itself.
 
         Raises:
-            ConfigError: the tree has chance nodes or value prefixes, of which a `Model` says
-                nothing. `_step` is the method to override for a model that does.
+            ConfigError: the tree has chance nodes, of which a `Model` says nothing.
         """
         for name in self.cannot_serve:
             if getattr(tree.spec, name):
@@ -62,20 +60,19 @@ class LearnedDynamics:
                     "thing. Use the dynamics of a policy that does."
                 )
         self._inference = inference
-        self._num_nodes = tree.spec.num_nodes
+        self._spec = tree.spec
         self._nodes_are_new = tree.spec.max_depth is None  # else a descent may end on an older one
-        self._first_of_simulations = tree.spec.num_root_nodes
         self._tree_take = getattr(tree, "take", None)
         self._num_roots = 0
-        self._pool = torch.empty(0)
-        self._rows = torch.empty(0)  # the pool as (M * B, *L)
-        self._take: _Take | None = None
+        self._device = torch.device("cpu")
+        self._pools: tuple[Pool, ...] = ()  # of latents, and of memories if there are any
 
-    def root(self, observation: Tensor) -> Evaluation:
+    def root(self, observation: Any) -> Evaluation:
         """Evaluate (B, *O) float32 observations on the model's device."""
-        evaluation, latent = self._inference.initial(observation)
-        self._make_room(latent)
-        self._pool[0].copy_(latent)
+        evaluation, state = self._root(observation)
+        self._make_room(state)
+        for pool, values in zip(self._pools, state, strict=True):
+            pool.write_slice(0, values)
         return evaluation
 
     def expand(self, leaves: Leaves) -> Evaluation:
@@ -83,74 +80,94 @@ class LearnedDynamics:
         needed = leaves.needs_evaluation
         if np.count_nonzero(needed) < len(needed):
             return self._expand_some(leaves, np.flatnonzero(needed))
-        evaluation, latent = self._step(self._parents(leaves), leaves)
+        evaluation, state = self._step(self._parents(leaves), leaves)
         if self._nodes_are_new:
-            first = int(leaves.node[0]) * self._num_roots
-            self._rows[first : first + len(latent)].copy_(latent)
+            for pool, values in zip(self._pools, self._summing(state, leaves), strict=True):
+                pool.write_slice(int(leaves.node[0]), values)
         else:
-            self._write(self._row_index(leaves.node), latent)
+            self._write(self._row_index(leaves.node), state, leaves)
         return evaluation
 
     def _expand_some(self, leaves: Leaves, rows: Array) -> Evaluation:
         """Evaluate these rows only; what is said of the others is 0."""
         some = Leaves._make(None if field is None else field[rows] for field in leaves)
         roots = rows % self._num_roots
-        parents = self._rows.index_select(0, self._row_index(some.parent, roots))
-        evaluation, latent = self._step(parents, some)
-        self._write(self._row_index(some.node, roots), latent)
+        index = self._row_index(some.parent, roots)
+        evaluation, state = self._step(tuple(pool.rows(index) for pool in self._pools), some)
+        self._write(self._row_index(some.node, roots), state, some)
         return Evaluation._make(_spread(field, rows, len(leaves.parent)) for field in evaluation)
 
-    def _step(self, parents: Tensor, leaves: Leaves) -> tuple[Evaluation, Tensor]:
+    # --- what the model is asked ----------------------------------------------------------------
+
+    def _root(self, observation: Any) -> tuple[Evaluation, State]:
+        return self._inference.initial(observation)
+
+    def _step(self, parents: State, leaves: Leaves) -> tuple[Evaluation, State]:
         action = leaves.action if leaves.vector is None else leaves.vector
         return self._inference.recurrent(parents, self._on_device(action))
 
-    # --- the pool ------------------------------------------------------------------------------
+    def _summing(self, state: State, leaves: Leaves) -> State:
+        """Forget the memory (R, 2, H) of leaves from which a new sum of rewards begins."""
+        if not self._spec.value_prefix:
+            return state
+        goes_on = leaves.depth % self._spec.lstm_horizon_len != 0
+        if goes_on.all():
+            return state
+        latent, memory = state
+        return latent, memory * self._on_device(goes_on)[:, None, None]
 
-    def _make_room(self, latent: Tensor) -> None:
-        wanted = (self._num_nodes, *latent.shape)
-        now = (self._pool.shape, self._pool.dtype, self._pool.device)
-        if now == (wanted, latent.dtype, latent.device):
+    # --- the pools ------------------------------------------------------------------------------
+
+    def _make_room(self, state: State) -> None:
+        if len(state) != 1 + self._spec.value_prefix:
+            raise ConfigError(
+                f"value_prefix is {self._spec.value_prefix} in the tree, but the model's outputs "
+                f"have {'no' if len(state) == 1 else 'a'} memory; expected the two to agree."
+            )
+        if len(self._pools) == len(state) and all(
+            pool.fits(values) for pool, values in zip(self._pools, state, strict=True)
+        ):
             return
-        self._num_roots = len(latent)
-        with torch.inference_mode(False):  # whoever calls: memory that can be written in any mode
-            self._pool = torch.empty(wanted, dtype=latent.dtype, device=latent.device)
-            self._rows = self._pool.flatten(0, 1)
-            on_cpu = latent.device.type == "cpu"
-            self._take = _Take(self._tree_take, self._pool) if self._tree_take and on_cpu else None
+        self._num_roots, self._device = len(state[0]), state[0].device
+        nodes, take = self._spec.num_nodes, self._tree_take
+        self._pools = tuple(Pool(nodes, values, take) for values in state)
 
-    def _parents(self, leaves: Leaves) -> Tensor:
-        of_simulation = leaves.node[0] >= self._first_of_simulations  # else it may be a root edge
-        if self._take is not None and of_simulation and len(leaves.parent) == self._num_roots:
-            return self._take()
-        return self._rows.index_select(0, self._row_index(leaves.parent))
+    def _parents(self, leaves: Leaves) -> State:
+        of_simulation = leaves.node[0] >= self._spec.num_root_nodes  # else it may be a root edge
+        one_each = len(leaves.parent) == self._num_roots
+        if of_simulation and one_each and all(pool.take for pool in self._pools):
+            return tuple(pool.take() for pool in self._pools if pool.take)
+        index = self._row_index(leaves.parent)
+        return tuple(pool.rows(index) for pool in self._pools)
 
-    def _write(self, rows: Tensor, latent: Tensor) -> None:
-        self._rows.index_copy_(0, rows, latent.to(self._rows.dtype))
+    def _write(self, index: Tensor, state: State, leaves: Leaves) -> None:
+        for pool, values in zip(self._pools, self._summing(state, leaves), strict=True):
+            pool.write(index, values)
 
     def _row_index(self, node: Array, roots: Array | None = None) -> Tensor:
-        """Tell the rows of nodes (R,) in the pool as (M * B, *L); `roots` None: row r % B."""
+        """Tell the rows of nodes (R,) in a pool as (M * B, *L); `roots` None: row r % B."""
         if roots is None:
             roots = np.arange(len(node)) % self._num_roots
         return self._on_device(node * self._num_roots + roots)
 
     def _on_device(self, values: Array) -> Tensor:
-        return torch.from_numpy(values).to(self._pool.device, non_blocking=True)
+        return torch.from_numpy(values).to(self._device, non_blocking=True)
 
 
-class _Take:
-    """Lets a tree gather the parents' latents; as bytes, since NumPy does not know every dtype."""
+class ChanceDynamics(LearnedDynamics):
+    """Steps a `ChanceModel`: actions lead to afterstates, outcomes from there to states."""
 
-    def __init__(self, take: Callable[[Array, Array], None], pool: Tensor) -> None:
-        num_nodes, num_roots = pool.shape[:2]
-        self._take = take
-        self._latents = torch.empty_like(pool[0])
-        self._from = pool.reshape(num_nodes, num_roots, -1).view(torch.uint8).numpy()
-        self._to = self._latents.reshape(num_roots, -1).view(torch.uint8).numpy()
+    cannot_serve: ClassVar[tuple[str, ...]] = ("value_prefix",)
 
-    def __call__(self) -> Tensor:
-        """Return latents (B, *L) in memory that the next call overwrites."""
-        self._take(self._from, self._to)
-        return self._latents
+    def _root(self, observation: Any) -> tuple[Evaluation, State]:
+        evaluation, state = self._inference.initial(observation)
+        missing = self._spec.num_logits - evaluation.logits.shape[1]
+        logits = np.pad(evaluation.logits, ((0, 0), (0, missing)))
+        return evaluation._replace(logits=logits), state
+
+    def _step(self, parents: State, leaves: Leaves) -> tuple[Evaluation, State]:
+        option = self._on_device(leaves.action)
+        return self._inference.chance(parents, option, leaves.is_outcome, self._spec.num_logits)
 
 
 def _spread(some: Array | None, rows: Array, num_rows: int) -> Array | None:

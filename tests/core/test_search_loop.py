@@ -13,7 +13,7 @@ from lzcore.base import (
     SearchResult,
     TreeSpec,
 )
-from lzcore.search import Inference, LearnedDynamics, search
+from lzcore.search import ChanceDynamics, Inference, LearnedDynamics, search
 
 
 class Identity:
@@ -300,7 +300,7 @@ def test_latents_may_be_of_another_dtype_in_the_next_search(tree_class):
     for model.dtype in (torch.float32, torch.bfloat16, torch.float64):
         tree.seen = []
         search(tree, dynamics, torch.tensor([[1.0]]), num_simulations=2)
-        assert dynamics._pool.dtype == model.dtype
+        assert dynamics._pools[0].rows(torch.tensor([0])).dtype == model.dtype
         assert told(tree) == [[15], [156]]
 
 
@@ -337,7 +337,7 @@ def test_unlike_supports_are_decoded_each_by_its_own():
     model.reward_support = Doubling()
     inference = Inference(model)
     inference.refresh()
-    evaluation, _ = inference.recurrent(torch.tensor([[7.0]]), torch.tensor([1]))
+    evaluation, _ = inference.recurrent((torch.tensor([[7.0]]),), torch.tensor([1]))
 
     assert evaluation.value == pytest.approx([71])
     assert evaluation.reward == pytest.approx([2])
@@ -352,7 +352,7 @@ def test_supports_of_one_size_but_two_kinds_are_not_taken_for_each_other():
     model.reward_support = Squaring()
     inference = Inference(model)
     inference.refresh()
-    evaluation, _ = inference.recurrent(torch.tensor([[7.0]]), torch.tensor([3]))
+    evaluation, _ = inference.recurrent((torch.tensor([[7.0]]),), torch.tensor([3]))
 
     assert evaluation.value == pytest.approx([73])
     assert evaluation.reward == pytest.approx([9])
@@ -412,10 +412,9 @@ def test_a_search_of_another_size_than_the_trees_is_refused(rule, asked, message
         search(tree, Games(), None, num_simulations=asked)
 
 
-@pytest.mark.parametrize("kind", [{"num_chance_outcomes": 2}, {"value_prefix": True}])
-def test_learned_dynamics_refuse_what_their_model_does_not_know(kind):
-    tree = ScriptedTree([((0, 0), (1, 1))], **kind)
-    with pytest.raises(ConfigError, match=f"{next(iter(kind))} is set, but LearnedDynamics steps"):
+def test_learned_dynamics_refuse_what_their_model_does_not_know():
+    tree = ScriptedTree([((0, 0), (1, 1))], num_chance_outcomes=2)
+    with pytest.raises(ConfigError, match=r"num_chance_outcomes is set, but LearnedDynamics steps"):
         LearnedDynamics(Inference(PathModel()), tree)
 
 
@@ -428,3 +427,107 @@ def test_a_root_with_one_edge_is_expanded_without_the_trees_help():
 
     assert told(tree) == [[71, 82], [710, 820]]
     assert tree.taken == 1
+
+
+# --- value prefixes -------------------------------------------------------------------------------
+
+
+class SummingModel(PathModel):
+    """Tells as reward the sum of the actions since the memory was last zero."""
+
+    def _out(self, latent, reward, memory=None):
+        memory = torch.zeros(len(latent), 2, 1) if memory is None else memory
+        return super()._out(latent, memory[:, 0])._replace(memory=memory)
+
+    def recurrent_inference(self, latent_state, action, memory):
+        self.calls.append(len(action))
+        return self._out(latent_state * 10 + action[:, None], None, memory + action[:, None, None])
+
+
+@TREES
+def test_the_memory_of_a_model_is_kept_with_its_node_and_begins_anew_at_each_horizon(tree_class):
+    path = [
+        ((0, 0), (1, 2), {"depth": (1, 1)}),
+        ((1, 1), (3, 4), {"depth": (2, 2)}),  # horizon: what follows is summed from 0
+        ((2, 1), (5, 6), {"depth": (3, 2)}),
+        ((3, 0), (7, 8), {"depth": (4, 1)}),
+        ((4, 3), (9, 1), {"depth": (5, 3)}),
+    ]
+    tree = tree_class(path, value_prefix=True, lstm_horizon_len=2)
+    dynamics = LearnedDynamics(Inference(SummingModel()), tree)
+    search(tree, dynamics, torch.tensor([[1.0], [2.0]]), num_simulations=5)
+
+    prefixes = [evaluation.reward.tolist() for evaluation in tree.seen]
+    assert prefixes == [[1, 2], [4, 6], [5, 8], [12, 8], [9, 1]]
+
+
+def test_the_memory_of_single_rows_is_kept_too():
+    path = [
+        ((0, 0), (1, 2), {"depth": (1, 1), "needs_evaluation": (False, True)}),
+        ((0, 1), (3, 4), {"depth": (1, 2), "needs_evaluation": (True, True)}),
+        ((2, 2), (5, 6), {"depth": (2, 3), "needs_evaluation": (False, True)}),
+    ]
+    tree = ScriptedTree(path, value_prefix=True, lstm_horizon_len=2)
+    dynamics = LearnedDynamics(Inference(SummingModel()), tree)
+    search(tree, dynamics, torch.tensor([[1.0], [2.0]]), num_simulations=3)
+
+    assert [e.reward.tolist() for e in tree.seen] == [[0, 2], [3, 6], [0, 6]]
+
+
+@pytest.mark.parametrize(
+    ("model", "prefix", "told_of"), [(PathModel(), True, "no"), (SummingModel(), False, "a")]
+)
+def test_a_model_and_a_tree_that_disagree_about_value_prefixes_are_refused(model, prefix, told_of):
+    tree = ScriptedTree([((0, 0), (1, 1))], value_prefix=prefix)
+    dynamics = LearnedDynamics(Inference(model), tree)
+    with pytest.raises(ConfigError, match=f"value_prefix is {prefix} .* have {told_of} memory"):
+        dynamics.root(torch.tensor([[1.0], [2.0]]))
+
+
+# --- chance ---------------------------------------------------------------------------------------
+
+
+class ChanceModel(PathModel):
+    """Writes an action as its digit, an outcome as digit 5 more; says which calls were made."""
+
+    def recurrent_inference(self, latent_state, option, afterstate=False):
+        self.calls.append((len(option), afterstate))
+        digit, width = (option + 5, 3) if afterstate else (option, 4)
+        latent = latent_state * 10 + digit[:, None]
+        logits = torch.full((len(option), width), float(1 + afterstate))
+        return NetworkOutput(latent, torch.full_like(latent, afterstate), latent, logits)
+
+
+def chance_search(script, **spec):
+    model, tree = ChanceModel(), ScriptedTree(script, num_chance_outcomes=4, **spec)
+    dynamics = ChanceDynamics(Inference(model), tree)
+    search(tree, dynamics, torch.tensor([[1.0], [2.0]]), num_simulations=len(script))
+    return model, tree
+
+
+def test_decisions_and_outcomes_of_one_batch_go_to_their_own_half_of_the_model():
+    script = [
+        ((0, 0), (1, 2)),
+        ((1, 0), (3, 1), {"is_outcome": (True, False)}),
+        ((2, 1), (0, 3), {"is_outcome": (False, True)}),
+        ((3, 3), (0, 1), {"is_outcome": (True, False)}),
+    ]
+    model, tree = chance_search(script)
+
+    assert told(tree) == [[11, 22], [118, 21], [1180, 228], [11805, 2281]]
+    assert model.calls == [(2, False), *[(1, False), (1, True)] * 3]
+    assert [e.reward.tolist() for e in tree.seen] == [[0, 0], [1, 0], [0, 1], [1, 0]]
+
+
+def test_logits_are_as_long_as_the_tree_asks_wherever_they_come_from():
+    script = [((0, 0), (1, 2)), ((1, 0), (3, 1), {"is_outcome": (True, False)})]
+    _, tree = chance_search(script)
+
+    assert tree.started[0].logits.tolist() == [[0, 0, 0, 0]] * 2
+    assert tree.seen[1].logits.tolist() == [[2, 2, 2, 0], [1, 1, 1, 1]]
+
+
+def test_chance_dynamics_refuse_value_prefixes():
+    tree = ScriptedTree([((0, 0), (1, 1))], value_prefix=True)
+    with pytest.raises(ConfigError, match="value_prefix is set, but ChanceDynamics steps"):
+        ChanceDynamics(Inference(ChanceModel()), tree)

@@ -59,10 +59,11 @@ class ToyEnv(Settings):
 
 class ToyPolicy:
     given = None  # what settings_for was shown last
+    reason = "its actions are continuous"
 
     @classmethod
     def check_spaces(cls, spaces):
-        return None if spaces.action.kind == "discrete" else "its actions are continuous"
+        return cls.reason if spaces.action.kind == "continuous" else None
 
     @classmethod
     def settings_for(cls, spaces, given):
@@ -78,6 +79,12 @@ PRESETS = {
     "toy__Line-v0": "rate = 0.5\nsimulations = 20\n[model]\nwidth = 32\n[run]\nstop_value = 9.0\n",
     "vector": "rate = 0.25\n",
     "image": "rate = 0.125\n[env]\npixels = 16\n",
+}
+VARIANT = {
+    "default": '[lz]\nextends = "toy_presets:default"\n',
+    "toy__Line-v0": 'rate = 0.75\n[lz]\nextends = "toy_presets:toy__Line-v0"\n',
+    "vector": '[lz]\nextends = "toy_presets:nowhere"\n',
+    "continuous": "rate = 0.0625\n",
 }
 
 
@@ -106,14 +113,20 @@ def registry(tmp_path, monkeypatch):
     package.mkdir()
     for name, text in PRESETS.items():
         (package / f"{name}.toml").write_text(text)
+    variant = package / "variant"
+    variant.mkdir()
+    for name, text in VARIANT.items():
+        (variant / f"{name}.toml").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "toy_presets", raising=False)
+    for package in ("toy_presets", "toy_presets.variant"):
+        monkeypatch.delitem(sys.modules, package, raising=False)
     module = types.ModuleType("toys")
     vars(module).update(LZ_API=1, ToyPolicy=ToyPolicy, ToyConfig=ToyConfig, ToyEnv=ToyEnv)
     bare = {"policy": "toys:ToyPolicy", "config": "toys:ToyConfig", "summary": ""}
     specs = [
         PolicySpec(name="toy", presets="toy_presets", **bare),
         PolicySpec(name="bare", **bare),
+        PolicySpec(name="variant", presets="toy_presets.variant", **bare),
         PolicySpec(name="lost", presets="no_such_package", **bare),
     ]
     kind = EnvSpec(name="toys", env="toys:Env", config="toys:ToyEnv", summary="", prefix="toy")
@@ -202,6 +215,30 @@ def test_two_seeds_in_one_layer_contradict_each_other(settle):
 def test_a_preset_goes_by_the_environments_id_else_by_what_it_shows(settle, env_id, preset, rate):
     found = settle(env_id)
     assert (found.preset, found.policy.rate) == (preset, rate)
+
+
+def test_where_actions_are_vectors_a_preset_for_that_goes_before_the_observations(
+    settle, monkeypatch
+):
+    monkeypatch.setattr(ToyPolicy, "reason", None)
+    found = settle("toy/Cont-v0", policy="variant")
+    assert (found.preset, found.policy.rate) == ("continuous", 0.0625)
+    assert settle("toy/Cont-v0").preset == "vector"  # toy has none for vectors
+
+
+def test_a_preset_is_laid_over_the_one_that_it_extends(settle):
+    found = settle(policy="variant")
+    assert (found.preset, found.policy.rate) == ("toy__Line-v0", 0.75)
+    assert (found.policy.num_simulations, found.policy.model.width) == (20, 32)
+    assert settle(None, policy="variant").env_id == "toy/Line-v0"  # as the extended default says
+
+
+def test_a_preset_that_extends_nothing_there_is_says_so(settle):
+    with pytest.raises(
+        PluginError,
+        match=r"preset vector of 'variant' extends toy_presets:nowhere, which does not exist",
+    ):
+        settle("toy/Other-v0", policy="variant")
 
 
 def test_a_preset_for_a_kind_may_change_the_environment_and_so_the_spaces(settle):

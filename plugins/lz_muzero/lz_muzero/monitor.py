@@ -21,34 +21,40 @@ ANALYSIS = (
     "analysis/grad_norm_before",
     "analysis/grad_norm_after",
 )
-LOSSES = (
-    "collect_mcts_temperature",
-    "collect_epsilon",
-    "cur_lr",
-    "weighted_total_loss",
-    "total_loss",
-    "policy_loss",
-    "policy_entropy",
-    "target_policy_entropy",
-    "reward_loss",
-    "value_loss",
-    "consistency_loss",
-    "value_priority",
-)
-STATISTICS = (  # left out unless monitor_extra_statistics is on
-    "target_reward",
-    "target_value",
-    "predicted_rewards",
-    "predicted_values",
-    "transformed_target_reward",
-    "transformed_target_value",
-)
-GRADIENT = ("total_grad_norm_before_clip",)
 
 
-def monitored(extra_statistics: bool) -> list[str]:
-    """Return the names of the scalars that a learn step reports, in documented order."""
-    return [*ANALYSIS, *LOSSES, *(STATISTICS if extra_statistics else ()), *GRADIENT]
+def monitored(reward: str, *, extra_statistics: bool) -> list[str]:
+    """Return the names of the scalars that a learn step reports, in documented order.
+
+    Args:
+        reward: what the reward head tells: "reward" or "value_prefix".
+        extra_statistics: whether predicted and target rewards and values are among them.
+    """
+    statistics = (
+        f"target_{reward}",
+        "target_value",
+        f"predicted_{reward}s",
+        "predicted_values",
+        f"transformed_target_{reward}",
+        "transformed_target_value",
+    )
+    return [
+        *ANALYSIS,
+        "collect_mcts_temperature",
+        "collect_epsilon",
+        "cur_lr",
+        "weighted_total_loss",
+        "total_loss",
+        "policy_loss",
+        "policy_entropy",
+        "target_policy_entropy",
+        f"{reward}_loss",
+        "value_loss",
+        "consistency_loss",
+        "value_priority",
+        *(statistics if extra_statistics else ()),
+        "total_grad_norm_before_clip",
+    ]
 
 
 def probe_of(model: Any, cfg: Any) -> NormProbe | None:

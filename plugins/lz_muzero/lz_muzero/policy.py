@@ -8,7 +8,7 @@ Shape letters: B samples of a batch, K unroll steps, S stacked frames, O one sta
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,8 +38,12 @@ class MuZeroPolicy(TargetingPolicy):
     * what a batch holds: `_current_batch`, `_target_batch` and the records `current_class` and
       `target_class`; what is learned: `_reward_target`, `_value_target`, `_policy_target`,
       `_reanalyze`;
-    * how: `_unroll`, `_losses`, `_loss_weights`, `_metrics`.
+    * how: `_unroll`, `_losses`, `_loss_weights`, `_metrics`;
+    * what is told of it: `reward_name`, `untold`.
     """
+
+    reward_name: ClassVar[str] = "reward"  # what the reward head tells, in the names of metrics
+    untold: ClassVar[frozenset[str]] = frozenset()  # MuZero's metrics that a variant leaves out
 
     def _init_learn(self) -> None:
         super()._init_learn()
@@ -156,7 +160,9 @@ class MuZeroPolicy(TargetingPolicy):
         return {
             "policy_loss": self._policy_loss(unrolled, batch, target),
             "value_loss": head_loss(unrolled.value, value, model.value_support).sum(0),
-            "reward_loss": head_loss(unrolled.reward, reward, model.reward_support).sum(0),
+            f"{self.reward_name}_loss": head_loss(
+                unrolled.reward, reward, model.reward_support
+            ).sum(0),
             "policy_entropy": (losses.entropy(unrolled.policy_logits) * batch.mask.T).sum(0),
             "consistency_loss": self._consistency_loss(unrolled, batch),
         }
@@ -184,7 +190,7 @@ class MuZeroPolicy(TargetingPolicy):
         return {
             "policy_loss": cfg.policy_loss_weight,
             "value_loss": cfg.value_loss_weight,
-            "reward_loss": cfg.reward_loss_weight,
+            f"{self.reward_name}_loss": cfg.reward_loss_weight,
             "policy_entropy": -cfg.policy_entropy_loss_weight,
             "consistency_loss": cfg.ssl_loss_weight,
         }
@@ -227,16 +233,15 @@ class MuZeroPolicy(TargetingPolicy):
         return told
 
     def _statistics(self, unrolled: Unrolled, target: TargetBatch) -> dict[str, Tensor]:
-        model = self._model
-        reward = target.target_reward[:, : self._cfg.num_unroll_steps]
-        value = target.target_value
+        reward, name = target.target_reward[:, : self._cfg.num_unroll_steps], self.reward_name
+        value, model = target.target_value, self._model
         binned = self._cfg.model.categorical_distribution
         return {
-            "target_reward": reward.mean(),
+            f"target_{name}": reward.mean(),
             "target_value": value.mean(),
-            "predicted_rewards": model.reward_support.decode(unrolled.reward).mean(),
+            f"predicted_{name}s": model.reward_support.decode(unrolled.reward).mean(),
             "predicted_values": model.value_support.decode(unrolled.value).mean(),
-            "transformed_target_reward": (scalar_transform(reward) if binned else reward).mean(),
+            f"transformed_target_{name}": (scalar_transform(reward) if binned else reward).mean(),
             "transformed_target_value": (scalar_transform(value) if binned else value).mean(),
         }
 
@@ -265,8 +270,9 @@ class MuZeroPolicy(TargetingPolicy):
             self._target_inference.refresh()
 
     def _monitor_vars_learn(self) -> list[str]:
-        names = monitored(self._cfg.monitor_extra_statistics)
-        return [*names, *(part for part in self._loss_weights() if part not in names)]
+        names = monitored(self.reward_name, extra_statistics=self._cfg.monitor_extra_statistics)
+        told = [name for name in names if name not in self.untold]
+        return [*told, *(part for part in self._loss_weights() if part not in names)]
 
     # --- what is kept -----------------------------------------------------------------------------
 

@@ -109,11 +109,11 @@ def array_windows():
 
 @pytest.fixture
 def make_policy():
-    """A function from overrides of SMALL to a policy."""
+    """A function from overrides of SMALL to a policy, MuZero's or a variant's."""
 
-    def make(*layers, model=None, enable_field=None, **given):
+    def make(*layers, policy_class=MuZeroPolicy, model=None, enable_field=None, **given):
         cfg = merge(SMALL, *layers, given)
-        return MuZeroPolicy(cfg, model=model, enable_field=enable_field)
+        return policy_class(cfg, model=model, enable_field=enable_field)
 
     return make
 
@@ -133,8 +133,30 @@ def spaces_of(policy):
         frame_shape=shape,
         frame_dtype=np.dtype(np.uint8 if picture else np.float32),
         kind="image" if picture else "vector",
-        action=ActionSpace("discrete", model.action_space_size),
+        action=ActionSpace(
+            "continuous" if model.continuous_action_space else "discrete", model.action_space_size
+        ),
     )
+
+
+def plausible(column, rows, actions, rng):
+    """Values (rows, *shape) of one column."""
+    shape = (rows, *column.shape)
+    if column.name in ("child_visit", "improved_policy"):
+        return rng.dirichlet(np.ones(column.shape[0]), rows).astype(column.dtype)
+    if column.dtype.kind == "f":
+        inside = "action" in column.name  # continuous actions lie in (-1, 1)
+        values = rng.uniform(-0.9, 0.9, shape) if inside else rng.normal(size=shape)
+        return values.astype(column.dtype)
+    if column.dtype == np.uint8:
+        return rng.integers(0, 256, shape).astype(np.uint8)
+    top = policy_range(column, actions)
+    return rng.integers(0, top, shape).astype(column.dtype)
+
+
+def policy_range(column, actions):
+    """How many values an integer column has."""
+    return {"action": actions, "root_sampled_actions": actions}.get(column.name, 2)
 
 
 def episode(policy, number, length, *, terminated):
@@ -142,16 +164,8 @@ def episode(policy, number, length, *, terminated):
     rng = np.random.default_rng(number)
     rows, actions = length + 1, policy.cfg.model.action_space_size
     columns = policy.columns(policy.cfg, spaces_of(policy))
-    found = {c.name: np.zeros((rows, *c.shape), c.dtype) for c in columns}
-    shape, dtype = found["observation"].shape, found["observation"].dtype
-    pixels = dtype == np.uint8
-    found["observation"][:] = rng.integers(0, 256, shape) if pixels else rng.normal(size=shape)
-    found["action"][:] = rng.integers(0, actions, rows)
-    found["reward"][:] = rng.normal(size=rows)
-    found["child_visit"][:] = rng.dirichlet(np.ones(actions), rows)
-    found["root_value"][:] = rng.normal(size=rows)
+    found = {c.name: plausible(c, rows, actions, rng) for c in columns}
     found["root_value"][-1] = np.nan
-    found["predicted_value"][:] = rng.normal(size=rows)
     found["to_play"][:] = -1
     found["action_mask"][:] = True
     return Segment(
