@@ -7,7 +7,7 @@ LZ_API = 1
 
 @hookimpl
 def lz_register_policies() -> list[PolicySpec]:
-    """MuZero."""
+    """MuZero and its variants."""
     return [
         PolicySpec(
             name="muzero",
@@ -17,7 +17,16 @@ def lz_register_policies() -> list[PolicySpec]:
             default_model="MuZeroModel",
             presets="lz_muzero.presets",
             paper="arXiv:1911.08265",
-        )
+        ),
+        PolicySpec(
+            name="efficientzero",
+            policy="lz_muzero.policy_efficientzero:EfficientZeroPolicy",
+            config="lz_muzero.config_variants:EfficientZeroConfig",
+            summary="MuZero that predicts sums of rewards and checks its imagination.",
+            default_model="EfficientZeroModel",
+            presets="lz_muzero.presets.efficientzero",
+            paper="arXiv:2111.00210",
+        ),
     ]
 
 
@@ -34,5 +43,15 @@ def lz_register_models() -> list[ModelSpec]:
             name="MuZeroModelMLP",
             model="lz_muzero.model_mlp:MuZeroModelMLP",
             summary="Fully connected layers over vectors (model_type mlp).",
+        ),
+        ModelSpec(
+            name="EfficientZeroModel",
+            model="lz_muzero.model_efficientzero:EfficientZeroModel",
+            summary="MuZeroModel whose reward head is an LSTM over steps.",
+        ),
+        ModelSpec(
+            name="EfficientZeroModelMLP",
+            model="lz_muzero.model_efficientzero:EfficientZeroModelMLP",
+            summary="MuZeroModelMLP whose reward head is an LSTM over steps.",
         ),
     ]
