@@ -24,8 +24,6 @@ class ValuePrefixNetwork(MuZeroNetwork):
         arXiv:2111.00210 (EfficientZero), sec. 4.2.
     """
 
-    memory_norm: ClassVar[str | None] = None  # after the LSTM; None: the norm of the other layers
-
     def initial_inference(self, observation: Tensor) -> NetworkOutput:
         """Evaluate observations (B, *O) float32 as roots: prefix and memory are 0."""
         root = super().initial_inference(observation)
@@ -50,12 +48,15 @@ class ValuePrefixNetwork(MuZeroNetwork):
 
     def _make_reward(self) -> nn.Module:
         hidden = self._cfg.lstm_hidden_size
-        style = Style(self.memory_norm or self._style.norm_type, self.activation)
         return ValuePrefix(
             nn.Sequential(*self._parts.reward_trunk()),
             nn.LSTMCell(self._parts.features, hidden),
-            self._head([style.norm(hidden), style.act()], self.reward_support.size, hidden),
+            self._head([self._after_lstm(hidden)], self.reward_support.size, hidden),
         )
+
+    def _after_lstm(self, hidden: int) -> nn.Module:
+        """Make what stands between the LSTM and the head: (B, H) -> (B, H)."""
+        return nn.LayerNorm(hidden)
 
 
 class ValuePrefix(nn.Module):
@@ -73,11 +74,27 @@ class ValuePrefix(nn.Module):
         return self.head(h), torch.stack((h, c), dim=1)
 
 
+class Normed(nn.Module):
+    """act(norm(x)) of vectors (B, H)."""
+
+    def __init__(self, width: int, style: Style) -> None:
+        super().__init__()
+        self.norm = style.norm(width)
+        self.act = style.act()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H) -> (B, H)."""
+        return self.act(self.norm(x))
+
+
 class EfficientZeroModel(ValuePrefixNetwork):
     """EfficientZero for images and boards."""
 
     settings_class: ClassVar[type[MuZeroModelSettings]] = EfficientZeroModelSettings
     parts_class = ConvParts
+
+    def _after_lstm(self, hidden: int) -> nn.Module:
+        return Normed(hidden, self._style)
 
 
 class EfficientZeroModelMLP(ValuePrefixNetwork):
@@ -85,4 +102,3 @@ class EfficientZeroModelMLP(ValuePrefixNetwork):
 
     settings_class: ClassVar[type[MuZeroModelSettings]] = EfficientZeroModelSettings
     parts_class = MLPParts
-    memory_norm: ClassVar[str | None] = "LN"
