@@ -165,6 +165,10 @@ class LoopSettings:
     eval_freq: int = 2000
     random_collect_episode_num: int = 0
     train_start_after_envsteps: int = 0
+    buffer_reanalyze_freq: float = 0.0  # reanalyses for each iteration that learns; 0: never
+    reanalyze_batch_size: int = 160
+    reanalyze_partition: float = 0.75
+    reanalyze_start_after_transitions: int = 2000
     ignore_done: bool = False
     eval_offline: bool = False
 

@@ -340,6 +340,18 @@ class Policy(ABC):
     def make_batch(self, windows: Windows) -> Any:
         """Turn sampled positions into what `_forward_learn` takes: targets, bootstraps."""
 
+    def reanalyze(self, windows: Windows) -> Mapping[str, float]:
+        """Search the positions of old windows again and overwrite what is stored of them.
+
+        Asked for by `LoopSettings.buffer_reanalyze_freq`.
+
+        Returns:
+            Numbers that are logged beside those of learning, averaged over an iteration.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has nothing to reanalyze; set buffer_reanalyze_freq to 0."
+        )
+
     def loop_settings(self) -> LoopSettings:
         """Return the settings that the training loop itself reads."""
         return LoopSettings.of(self._cfg)

@@ -9,7 +9,8 @@ from lzcore.engine.evaluator import EvaluationResult
 from lzcore.engine.plan import Outcome, Run
 from lzcore.registry import hookimpl
 
-SHARES = ("env", "search", "sample", "learn", "eval")  # of wall time; the rest is "other"
+# of wall time; the rest is "other"
+SHARES = ("env", "search", "sample", "learn", "reanalyze", "eval")
 ENDINGS = {
     "max_env_steps": "all env steps are taken",
     "max_learn_steps": "all learn steps are made",

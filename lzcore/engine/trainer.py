@@ -20,7 +20,7 @@ from lzcore.engine.clock import Clock
 from lzcore.engine.evaluations import Evaluations
 from lzcore.engine.evaluator import Evaluator
 from lzcore.engine.interrupt import Interrupts
-from lzcore.engine.learner import steps_allowed, steps_owed
+from lzcore.engine.learner import reanalyses_due, steps_allowed, steps_owed
 from lzcore.engine.metrics import JsonLines
 from lzcore.engine.observers import MetricsLog, TensorBoard
 from lzcore.engine.plan import Ending, Outcome, Plan, Run
@@ -205,7 +205,8 @@ class Trainer:
         steps = steps_allowed(steps_owed(parts.loop, counters, new_steps), limit, counters)
         if steps < 1:
             return
-        metrics = parts.learner.learn(steps, self._run.clock)
+        reanalyses = reanalyses_due(parts.loop, counters, parts.buffer.num_transitions)
+        metrics = parts.learner.learn(steps, self._run.clock, reanalyses)
         counters.learn_step += steps
         self._hook.lz_learned(run=self._run, metrics=metrics)
 

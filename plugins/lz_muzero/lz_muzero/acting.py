@@ -23,6 +23,7 @@ from lzcore.base import (
     Evaluation,
     Observed,
     Policy,
+    Reuse,
     SearchResult,
     Segment,
     Spaces,
@@ -90,7 +91,9 @@ class ActingPolicy(Policy):
         if cfg.transform2string:
             shapes.check_jpeg(spaces, gray=cfg.gray_scale)
         return shapes.stored_columns(
-            spaces, reanalyzed=cfg.reanalyze_ratio > 0, jpeg=cfg.transform2string
+            spaces,
+            reanalyzed=cfg.reanalyze_ratio > 0 or cfg.reuse_search,
+            jpeg=cfg.transform2string,
         )
 
     # --- construction --------------------------------------------------------------------------
@@ -263,7 +266,15 @@ class ActingPolicy(Policy):
             observation_shape=shapes.stacked_shape(model),
         )
 
-    def _search(self, planner: Planner, asked: Asked, seeds: Array, *, noisy: bool) -> SearchResult:
+    def _search(
+        self,
+        planner: Planner,
+        asked: Asked,
+        seeds: Array,
+        *,
+        noisy: bool,
+        reuse: Reuse | None = None,
+    ) -> SearchResult:
         """Run one search for each row, from its own (N,) uint64 seed."""
         self._refresh()
         noise = self._root_noise(asked, seeds) if noisy else None
@@ -277,6 +288,7 @@ class ActingPolicy(Policy):
                 to_play=asked.to_play,
                 seeds=derive_seed(seeds, _TREE),
                 noise=noise,
+                reuse=reuse,
             )
         except ValueError as err:  # the tree names the root; name the environment
             decisions.check_finite(self._evaluated(planner.inference, asked), asked)

@@ -267,7 +267,10 @@ class MuZeroConfig(PolicySettings):
         check=MAYBE_COUNT,
         extension=True,
     )
-    reuse_search: bool = setting(False, "Search again with earlier results (ReZero).", check=LATER)
+    reuse_search: bool = setting(
+        False,
+        "Reanalyze replay now and then, each search reusing what the next step's found (ReZero).",
+    )
     root_dirichlet_alpha: float = setting(
         0.3, "Concentration of the noise on the root's prior when collecting.", check=POSITIVE
     )
@@ -362,13 +365,30 @@ class MuZeroConfig(PolicySettings):
     )
     reanalyze_noise: bool = setting(True, "Noise at the roots of reanalysis.")
     buffer_reanalyze_freq: float = setting(
-        1.0, "Reanalyses of the whole buffer per iteration.", check=LATER, extension=True
+        1.0,
+        "How often reuse_search reanalyzes in an iteration; 0.5: in every other one.",
+        check=POSITIVE,
+        extension=True,
     )
     reanalyze_batch_size: int = setting(
-        160, "Windows of such a reanalysis at once.", check=LATER, extension=True
+        160,
+        "Windows of num_unroll_steps + 1 positions that it searches each time.",
+        unit="windows",
+        check=COUNT,
+        extension=True,
     )
     reanalyze_partition: float = setting(
-        0.75, "Oldest share of the buffer that it covers.", check=LATER, extension=True
+        0.75,
+        "Oldest share of the stored segments that these are drawn from.",
+        check=[v.gt(0.0), v.le(1.0)],
+        extension=True,
+    )
+    reanalyze_start_after_transitions: int = setting(
+        2000,
+        "It begins once replay holds more transitions than this.",
+        unit="transitions",
+        check=v.ge(0),
+        extension=True,
     )
     use_rnd_model: bool = setting(False, "Reward novelty (RND).", check=LATER)
     target_update_freq_for_intrinsic_reward: int = setting(
@@ -460,6 +480,11 @@ class MuZeroConfig(PolicySettings):
                 f"ssl_loss_weight is {show(self.ssl_loss_weight)}, but "
                 "model.self_supervised_learning_loss is false, so there is no such loss; "
                 "set it to true, or the weight to 0."
+            )
+        if self.reuse_search and self.reanalyze_ratio > 0.0:
+            yield (
+                "reuse_search reanalyzes replay now and then, and reanalyze_ratio is "
+                f"{show(self.reanalyze_ratio)}, a share of every batch; set one of them back."
             )
         if self.use_priority and self.sample_type == "episode":
             yield (

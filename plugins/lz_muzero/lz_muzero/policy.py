@@ -1,7 +1,7 @@
 """MuZero: decides by searching in a learned model, and learns what the search found.
 
-The story has three chapters: `acting` (observations to decisions), `targets` (replay to batches)
-and this file (batches to better weights).
+The story has four chapters: `acting` (observations to decisions), `reanalysis` (stored positions
+searched again), `targets` (replay to batches) and this file (batches to better weights).
 
 Shape letters: B samples of a batch, K unroll steps, S stacked frames, O one stacked observation.
 """
@@ -20,8 +20,9 @@ from lz_muzero.decisions import Array
 from lz_muzero.losses import Unrolled
 from lz_muzero.monitor import analysis, monitored, probe_of, to_floats
 from lz_muzero.optim import make_optimizer, make_scheduler
+from lz_muzero.reanalysis import AUGMENT
 from lz_muzero.state import need, on_cpu
-from lz_muzero.targets import AUGMENT, CurrentBatch, TargetBatch, TargetingPolicy
+from lz_muzero.targets import CurrentBatch, TargetBatch, TargetingPolicy
 from lzcore.base import DivergedError, NetworkOutput, ShapeError
 from lzcore.nn import scalar_transform
 
@@ -37,7 +38,7 @@ class MuZeroPolicy(TargetingPolicy):
       `columns`;
     * what a batch holds: `_current_batch`, `_target_batch` and the records `current_class` and
       `target_class`; what is learned: `_reward_target`, `_value_target`, `_policy_target`,
-      `_reanalyze`;
+      `_reanalyze_batch`, `_search_again`;
     * how: `_unroll`, `_imagine`, `_losses`, `_loss_weights`, `_metrics`;
     * what is told of it: `reward_name`, `untold`.
     """

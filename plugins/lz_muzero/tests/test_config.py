@@ -90,7 +90,6 @@ def test_reading_settings_loads_no_torch():
 # --- what is not in this version ------------------------------------------------------------------
 
 LATER = {
-    "reuse_search": True,
     "use_rnd_model": True,
     "target_update_freq_for_intrinsic_reward": 500,
     "target_model_for_intrinsic_reward_update_type": "momentum",
@@ -106,9 +105,6 @@ LATER = {
     "model.model_type": "mlp_context",
     "env_type": "board_games",
     "use_ture_chance_label_in_chance_encoder": True,
-    "buffer_reanalyze_freq": 2.0,
-    "reanalyze_batch_size": 16,
-    "reanalyze_partition": 0.5,
 }
 
 

@@ -311,7 +311,7 @@ def test_replay_keeps_what_reanalysis_found(make_policy, fill):
     buffer = fill(policy)
 
     first = buffer.sample(8, policy)
-    policy._reanalyze = lambda windows: None
+    policy._reanalyze_batch = lambda windows: None
     stored = fill(make_policy(reanalyze_ratio=1.0)).sample(8, policy)  # the same draw, untouched
     buffer._rng = fill(policy)._rng
     again = buffer.sample(8, policy)
