@@ -15,7 +15,13 @@ from lzcore.engine.checkpoint import numbered
 from lzcore.engine.metrics import read_lines
 from lzcore.engine.starting import carry_out, plan_resume, plan_run, train
 
-RUN = {"run.max_env_steps": 120, "run.eval_episodes": 2, "run.tensorboard": False, "eval_freq": 8}
+RUN = {
+    "run.max_env_steps": 120,
+    "run.eval_episodes": 2,
+    "run.tensorboard": False,
+    "eval_freq": 8,
+    "buffer_reanalyze_freq": 0.5,
+}
 
 
 def settled(out, **named):
@@ -26,6 +32,7 @@ KILLS = {  # where a process kills itself: a call that it makes, and the how man
     "before the first checkpoint": ("os.replace", 3),
     "while an episode is played": ("engine_fakes.Walk.step", 31),
     "while it learns": ("engine_fakes.TinyPolicy._forward_learn", 6),
+    "while it reanalyzes": ("engine_fakes.TinyPolicy.reanalyze", 2),
     "while the replay is written": ("numpy.savez", 2),
     "between a checkpoint and its name": ("os.replace", 6),
     "while old checkpoints are deleted": ("pathlib.Path.unlink", 3),

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from copy import deepcopy
+from itertools import cycle
 
 import attrs
 import numpy as np
@@ -104,6 +105,17 @@ def test_a_late_start_is_not_followed_by_a_burst(start):
     collected = records(outcome, "collected")
     counted = sum(line["env_steps"] for line in collected if line["env_step"] >= 50)
     assert outcome.learn_steps == counted < outcome.env_steps
+
+
+def test_the_buffer_is_reanalyzed_as_often_as_asked_for_once_it_holds_enough(start):
+    outcome = start(max_env_steps=120, buffer_reanalyze_freq=0.5)
+
+    learned = records(outcome, "learned")
+    enough = [line["env_step"] > 20 for line in learned]  # nothing is forgotten yet
+    reanalyzed, turn = ["reanalyzed_odds" in line for line in learned], cycle([True, False])
+    assert reanalyzed == [late and next(turn) for late in enough]
+    assert reanalyzed.count(True) > 2
+    assert "reanalyze" in (outcome.directory / "times.jsonl").read_text()
 
 
 def test_without_enough_rows_for_a_batch_learning_is_skipped(start):

@@ -181,6 +181,10 @@ def test_vectors_as_actions_belong_to_another_policy():
         ("random_collect_episode_num", -1, "an integer, at least 0."),
         ("augmentation", ["flip"], "a list of shift, intensity."),
         ("reanalyze_ratio", 1.5, "a number, at least 0 and at most 1."),
+        ("buffer_reanalyze_freq", 0, "a number, above 0."),
+        ("reanalyze_batch_size", 0, "an integer, at least 1."),
+        ("reanalyze_partition", 0.0, "a number, above 0 and at most 1."),
+        ("reanalyze_start_after_transitions", -1, "an integer, at least 0."),
         ("latent_grad_scale", 2.0, "a number, at least 0 and at most 1."),
         ("sample_type", "game", "one of transition, episode."),
         ("tie_break", "first", "one of lowest, prior, random."),
@@ -235,6 +239,11 @@ def test_search_options_are_those_of_the_tree(path, value):
             {"use_priority": True, "sample_type": "episode"},
             "use_priority draws transitions, and sample_type is episode; "
             "set sample_type to transition, or use_priority to false.",
+        ),
+        (
+            {"reuse_search": True, "reanalyze_ratio": 0.5},
+            "reuse_search reanalyzes replay now and then, and reanalyze_ratio is 0.5, a share of "
+            "every batch; set one of them back.",
         ),
         (
             {"model": {"support_scale": 10, "value_support_size": 601}},

@@ -465,6 +465,28 @@ def _(kit):
     assert (kit.batch(loud)[1].target_policy != kit.batch(quiet)[1].target_policy).any()
 
 
+@changes("reuse_search")
+def _(kit):
+    assert (values(kit, reuse_search=True) == values(kit, use_root_value=True)).all()
+    assert kit.policy({"reuse_search": True}).loop_settings().buffer_reanalyze_freq == 1.0
+    assert kit.policy().loop_settings().buffer_reanalyze_freq == 0.0
+    policy = kit.policy({"reuse_search": True}, picture=True)
+    columns = {column.name: column for column in policy.columns(policy.cfg, frames(1))}
+    assert columns["child_visit"].changing
+    assert columns["root_value"].changing
+
+
+@changes(
+    "buffer_reanalyze_freq",
+    "reanalyze_batch_size",
+    "reanalyze_partition",
+    "reanalyze_start_after_transitions",
+)
+def _(kit, path):
+    value = 1 if path.startswith("reanalyze") else 0.5
+    assert getattr(kit.policy({"reuse_search": True, path: value}).loop_settings(), path) == value
+
+
 # --- learning -------------------------------------------------------------------------------------
 
 PARTS = {

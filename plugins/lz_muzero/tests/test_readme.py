@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 from lz_muzero.config import MuZeroConfig
 from lz_muzero.monitor import monitored
+from lz_muzero.reanalysis import EVALUATIONS
 
 from lzcore.base.config import Only
 from lzcore.base.structure import paths_of
@@ -45,7 +46,8 @@ def test_the_settings_table_is_up_to_date():
 def test_every_logged_number_is_explained():
     rows = set(re.findall(r"^\| `([\w/]+)` \|", README.read_text(), re.MULTILINE))
 
-    assert {*monitored("reward", extra_statistics=True), "visit_count_distribution_entropy"} <= rows
+    learned = monitored("reward", extra_statistics=True)
+    assert {*learned, EVALUATIONS, "visit_count_distribution_entropy"} <= rows
 
 
 if __name__ == "__main__":
