@@ -1,4 +1,4 @@
-"""Every policy learns, in seconds: tasks that random play fails at, and what training makes of them.
+"""Every policy learns, in seconds: tasks that random play fails at, and what comes of training.
 
 The whole file takes a few minutes; each run ends once it has learned, or after its env steps.
 """

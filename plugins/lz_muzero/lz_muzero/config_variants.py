@@ -20,7 +20,18 @@ from lz_muzero.config import (
     MuZeroModelSettings,
 )
 from lzcore.base import setting
+from lzcore.base.config import Only
 from lzcore.base.treespec import ChanceSelect, PriorMode, SampleMode
+
+
+def _no_reuse(search: str) -> bool:
+    """Declare reuse_search where a search cannot go on from a later one."""
+    found: bool = setting(
+        False,
+        "No search is reused here (ReZero).",
+        check=Only(f"ReZero reuses searches over all actions by PUCT, and this one {search}"),
+    )
+    return found
 
 
 @attrs.frozen(kw_only=True)
@@ -70,6 +81,7 @@ class GumbelMuZeroConfig(MuZeroConfig):
     """Gumbel MuZero: considers a few actions and improves the policy even with few simulations."""
 
     model: VariantModelSettings = setting(attrs.Factory(VariantModelSettings), "The network.")
+    reuse_search: bool = _no_reuse("goes by Gumbel's rule")
     gumbel_algo: bool = setting(True, "Whether search is Gumbel's.", check=BY_NAME)
     max_num_considered_actions: int = setting(
         4, "Actions of the root that sequential halving begins with.", check=COUNT
@@ -159,6 +171,7 @@ class SampledMuZeroConfig(MuZeroConfig):
     model: SampledMuZeroModelSettings = setting(
         attrs.Factory(SampledMuZeroModelSettings), "The network."
     )
+    reuse_search: bool = _no_reuse("draws its actions")
     sampled_algo: bool = setting(True, "Whether actions are sampled.", check=BY_NAME)
     sample_mode: SampleMode = setting(
         "without_replacement", "How numbered actions are drawn.", extension=True
@@ -261,6 +274,7 @@ class StochasticMuZeroConfig(MuZeroConfig):
     model: StochasticMuZeroModelSettings = setting(
         attrs.Factory(StochasticMuZeroModelSettings), "The network."
     )
+    reuse_search: bool = _no_reuse("has chance nodes")
     use_ture_chance_label_in_chance_encoder: bool = setting(
         False, "Learn from the environment's chance outcomes (documented spelling)."
     )
