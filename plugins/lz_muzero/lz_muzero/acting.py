@@ -241,14 +241,8 @@ class ActingPolicy(Policy):
         observation = torch.from_numpy(seen.observation)
         asked = self._asked(observation, seen.action_mask, seen.to_play, seen.env_id)
         seeds = self._streams["random"].next(asked.env_id)
-        nothing = np.zeros(len(asked.env_id))
-        found = SearchResult(
-            visit_count=asked.legal.astype(np.int32),
-            value=nothing + np.nan,  # so that no target takes it for a searched value
-            q_value=np.zeros(asked.legal.shape),
-            raw_value=nothing,
-            prior_logits=np.zeros(asked.legal.shape),
-        )
+        nothing = Evaluation(np.zeros(len(asked.env_id)), np.zeros(asked.legal.shape))
+        found = self._unsearched(asked.legal.astype(np.int32), nothing)
         uniformly = decisions.tempered(found.visit_count, 1.0)
         action = decisions.draw(uniformly, uniform(seeds, _ACTION))
         return self._answer(asked, found, action, uniformly)
@@ -277,7 +271,7 @@ class ActingPolicy(Policy):
     ) -> SearchResult:
         """Run one search for each row, from its own (N,) uint64 seed."""
         self._refresh()
-        noise = self._root_noise(asked, seeds) if noisy else None
+        noise = self._root_noise(asked, derive_seed(seeds, _NOISE)) if noisy else None
         try:
             return search(
                 planner.tree,
@@ -296,21 +290,24 @@ class ActingPolicy(Policy):
             raise DecisionError(f"{err} The roots are, in order, {asked.noun}s {ids}.") from err
 
     def _root_noise(self, asked: Asked, seeds: Array) -> Array | None:
-        """Return (N, A) noise for the roots' priors; None: none."""
+        """Return (N, A) noise for the roots' priors, from (N,) uint64 seeds; None: none."""
         if not self._cfg.root_noise_weight:
             return None
-        alpha = self._cfg.root_dirichlet_alpha
-        return dirichlet_noise(derive_seed(seeds, _NOISE), asked.legal, alpha)
+        return dirichlet_noise(seeds, asked.legal, self._cfg.root_dirichlet_alpha)
 
     def _without_search(self, asked: Asked) -> SearchResult:
-        """Take the network's own policy for a search's; a root value there is none."""
+        """Take the network's own policy for a search's."""
         self._refresh()
         seen = self._evaluated(self._inference, asked)
         decisions.check_finite(seen, asked)
+        return self._unsearched(decisions.masked_softmax(seen.logits, asked.legal), seen)
+
+    def _unsearched(self, weight: Array, seen: Evaluation) -> SearchResult:
+        """Let (N, A) weights of actions stand for the visits of a search."""
         return SearchResult(
-            visit_count=decisions.masked_softmax(seen.logits, asked.legal),
-            value=np.full_like(seen.value, np.nan),
-            q_value=np.zeros(asked.legal.shape),
+            visit_count=weight,
+            value=np.full_like(seen.value, np.nan),  # so that no target takes it for a searched one
+            q_value=np.zeros(weight.shape),
             raw_value=seen.value,
             prior_logits=seen.logits,
         )
@@ -321,10 +318,14 @@ class ActingPolicy(Policy):
         """Return (N,) actions to take and the (N, A) distribution of tempered visits."""
         probability = decisions.tempered(found.visit_count, temperature)
         if not self._cfg.eps.eps_greedy_exploration_in_collect:
-            return decisions.draw(probability, uniform(seeds, _ACTION)), probability
+            return self._pick(found, asked, probability, uniform(seeds, _ACTION)), probability
         coin, pick = uniform(seeds, _COIN), uniform(seeds, _PICK)
         best = self._best(found, asked)
         return decisions.explore(best, asked.legal, epsilon, coin, pick), probability
+
+    def _pick(self, found: SearchResult, asked: Asked, probability: Array, u: Array) -> Array:
+        """Return the (N,) actions to collect with, drawn by (N,) uniforms."""
+        return decisions.draw(probability, u)
 
     def _best(self, found: SearchResult, asked: Asked) -> Array:
         """Return the (N,) most visited actions, the lowest of equals."""
@@ -333,7 +334,12 @@ class ActingPolicy(Policy):
     def _answer(
         self, asked: Asked, found: SearchResult, action: Array, drawn_from: Array
     ) -> Decisions:
-        return decisions.answer(asked, found, self._stored(found), action, drawn_from)
+        kept, told = self._stored(found), self._told(found)
+        return decisions.answer(asked, found, kept, action, drawn_from, told)
+
+    def _told(self, found: SearchResult) -> dict[str, Array]:
+        """Return what an answer tells beyond MuZero's, by its documented name: (N, ...) each."""
+        return {}
 
     def _stored(self, found: SearchResult) -> dict[str, Array]:
         """Return the columns that a search fills, when collecting as when reanalyzing."""

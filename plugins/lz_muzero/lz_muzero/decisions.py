@@ -212,6 +212,7 @@ def answer(
     kept: Mapping[str, Array],
     action: Array,
     tempered_visits: Array,
+    besides: Mapping[str, Array] | None = None,
 ) -> Decisions:
     """Wrap decisions: columns to store, and the documented dict of an environment on demand.
 
@@ -222,6 +223,7 @@ def answer(
         kept: columns to store of it.
         action: (N,) int64.
         tempered_visits: (N, A) what the action was drawn from.
+        besides: what else is told, by its documented name, (N, ...) each; None: nothing.
     """
     visits = found.visit_count
     entropy = entropy_bits(tempered_visits).astype(np.float32)
@@ -242,6 +244,7 @@ def answer(
             "predicted_value": columns["predicted_value"][row : row + 1],
             "predicted_policy_logits": found.prior_logits[row].tolist(),
         }
-        return told | {short: told[name] for name, short in SPELLINGS.items()}
+        told |= {short: told[name] for name, short in SPELLINGS.items()}
+        return told | {name: rows[row] for name, rows in (besides or {}).items()}
 
     return Decisions(asked.env_id, columns, describe)

@@ -288,6 +288,10 @@ class TargetingPolicy(ReanalyzingPolicy):
 
     def _policy_target(self, windows: Windows) -> Array:
         """Return (B, K + 1, A) visit distributions, zeros past the end."""
+        return self._distributions(windows, "child_visit")
+
+    def _distributions(self, windows: Windows, column: str) -> Array:
+        """Return (B, K + 1, A) of a stored column, zeros past the end."""
         width = self._cfg.num_unroll_steps + 1
         known = has_action(windows.steps_left, width)
-        return windows.take("child_visit", 0, width) * known[..., None]
+        return windows.take(column, 0, width) * known[..., None]
