@@ -21,6 +21,7 @@ from lz_muzero.config import (
 )
 from lzcore.base import setting
 from lzcore.base.config import Only
+from lzcore.base.toml import show
 from lzcore.base.treespec import ChanceSelect, PriorMode, SampleMode
 
 
@@ -75,6 +76,17 @@ class EfficientZeroConfig(MuZeroConfig):
 
 # --- Gumbel MuZero --------------------------------------------------------------------------------
 
+_PUCT = (  # settings of a search that Gumbel's replaces
+    "root_dirichlet_alpha",
+    "root_noise_weight",
+    "pb_c_base",
+    "pb_c_init",
+    "q_transform",
+    "q_bounds",
+    "fpu",
+    "tie_break",
+)
+
 
 @attrs.frozen(kw_only=True)
 class GumbelMuZeroConfig(MuZeroConfig):
@@ -116,6 +128,18 @@ class GumbelMuZeroConfig(MuZeroConfig):
         extension=True,
     )
     use_priority: bool = setting(True, "Draw samples by the error of their value.")
+
+    def conflicts(self) -> Iterator[str]:
+        """Settings of the rule that is not Gumbel's stay as they are."""
+        yield from super().conflicts()
+        for name in _PUCT:
+            default = getattr(attrs.fields(type(self)), name).default
+            if self[name] != default:
+                yield (
+                    f"{name} is {show(self[name])}, but it belongs to the search of muzero, and "
+                    f"gumbel_muzero neither scores by PUCT nor mixes noise into the prior; leave "
+                    f"it at {show(default)}."
+                )
 
 
 # --- Sampled MuZero -------------------------------------------------------------------------------

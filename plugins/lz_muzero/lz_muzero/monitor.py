@@ -57,13 +57,18 @@ def monitored(reward: str, *, extra_statistics: bool) -> list[str]:
     ]
 
 
+def probing(cfg: Any) -> bool:
+    """Whether the settings ask for the norms around SimNorm."""
+    return bool(cfg.analysis_sim_norm or cfg.model.analysis_sim_norm)
+
+
 def probe_of(model: Any, cfg: Any) -> NormProbe | None:
     """Return the probe around the model's SimNorm if analysis_sim_norm asks for one.
 
     Raises:
         ConfigError: the model has no `root_norm` to look at.
     """
-    if not (cfg.analysis_sim_norm or cfg.model.analysis_sim_norm):
+    if not probing(cfg):
         return None
     if not hasattr(model, "root_norm"):
         raise ConfigError(

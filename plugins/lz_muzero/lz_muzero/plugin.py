@@ -27,6 +27,15 @@ def lz_register_policies() -> list[PolicySpec]:
             presets="lz_muzero.presets.efficientzero",
             paper="arXiv:2111.00210",
         ),
+        PolicySpec(
+            name="gumbel_muzero",
+            policy="lz_muzero.policy_gumbel_muzero:GumbelMuZeroPolicy",
+            config="lz_muzero.config_variants:GumbelMuZeroConfig",
+            summary="Plans by Sequential Halving; learns even from a few simulations.",
+            default_model="MuZeroModel",
+            presets="lz_muzero.presets.gumbel_muzero",
+            paper="https://openreview.net/forum?id=bERaNdoegnO",
+        ),
     ]
 
 

@@ -18,7 +18,7 @@ from lz_muzero import losses, shapes
 from lz_muzero.augmentation import augment
 from lz_muzero.decisions import Array
 from lz_muzero.losses import Unrolled
-from lz_muzero.monitor import analysis, monitored, probe_of, to_floats
+from lz_muzero.monitor import ANALYSIS, analysis, monitored, probe_of, probing, to_floats
 from lz_muzero.optim import make_optimizer, make_scheduler
 from lz_muzero.reanalysis import AUGMENT
 from lz_muzero.state import need, on_cpu
@@ -34,8 +34,8 @@ class MuZeroPolicy(TargetingPolicy):
 
     * which networks there are: `models`;
     * what is searched and how: `_tree_spec`, `_dynamics`, `_root_noise`;
-    * which action is taken, and what is stored: `_choose`, `_best`, `_answer`, `_stored`,
-      `columns`;
+    * which action is taken, and what is stored and told: `_choose`, `_pick`, `_best`, `_answer`,
+      `_stored`, `_told`, `columns`;
     * what a batch holds: `_current_batch`, `_target_batch` and the records `current_class` and
       `target_class`; what is learned: `_reward_target`, `_value_target`, `_policy_target`,
       `_reanalyze_batch`, `_search_again`;
@@ -44,7 +44,8 @@ class MuZeroPolicy(TargetingPolicy):
     """
 
     reward_name: ClassVar[str] = "reward"  # what the reward head tells, in the names of metrics
-    untold: ClassVar[frozenset[str]] = frozenset()  # MuZero's metrics that a variant leaves out
+    # MuZero's metrics that a variant leaves out; analysis/* is told where analysis_sim_norm asks
+    untold: ClassVar[frozenset[str]] = frozenset()
 
     def _init_learn(self) -> None:
         super()._init_learn()
@@ -276,7 +277,8 @@ class MuZeroPolicy(TargetingPolicy):
 
     def _monitor_vars_learn(self) -> list[str]:
         names = monitored(self.reward_name, extra_statistics=self._cfg.monitor_extra_statistics)
-        told = [name for name in names if name not in self.untold]
+        untold = self.untold - (set(ANALYSIS) if probing(self._cfg) else set())
+        told = [name for name in names if name not in untold]
         return [*told, *(part for part in self._loss_weights() if part not in names)]
 
     # --- what is kept -----------------------------------------------------------------------------
