@@ -13,16 +13,15 @@ from torch import Tensor, nn
 
 from lz_muzero import decisions, shapes
 from lz_muzero.config import MuZeroConfig
+from lz_muzero.context import Context, ContextDynamics, RememberingPolicy
 from lz_muzero.decisions import Array, Asked, DecisionError
 from lz_muzero.schedules import collect_epsilon, collect_temperature
-from lz_muzero.state import need, on_cpu
 from lzcore.base import (
     Column,
     ConfigError,
     Decisions,
     Evaluation,
     Observed,
-    Policy,
     Reuse,
     SearchResult,
     Segment,
@@ -55,15 +54,18 @@ class Planner(NamedTuple):
     dynamics: Dynamics
     inference: Inference
     num_simulations: int
+    context: Context | None = None  # carries roots on from move to move; None: they are observed
 
 
-class ActingPolicy(Policy):
+class ActingPolicy(RememberingPolicy):
     """The deciding half of MuZero; the methods stand in the order the data meets them."""
 
     config_class: ClassVar[type[MuZeroConfig]] = MuZeroConfig
     models: ClassVar[Mapping[str, tuple[str, str]]] = {  # model_type -> class and its module
         "conv": ("MuZeroModel", "lz_muzero.model"),
         "mlp": ("MuZeroModelMLP", "lz_muzero.model_mlp"),
+        "conv_context": ("MuZeroContextModel", "lz_muzero.model"),
+        "mlp_context": ("MuZeroContextModelMLP", "lz_muzero.model_mlp"),
     }
 
     # --- what the environment decides ----------------------------------------------------------
@@ -126,10 +128,9 @@ class ActingPolicy(Policy):
             return super()._create_model(cfg, model)
 
     def _init_shared(self) -> None:
+        super()._init_shared()
         cfg = self._cfg
         self.frame_stack = cfg.model.frame_stack_num
-        self._inference = Inference(self._model)
-        self._weights_changed = False
         self._streams = {
             mode: Stream(stream_key(cfg.seed, f"policy {mode}"))
             for mode in ("collect", "eval", "random")
@@ -139,16 +140,22 @@ class ActingPolicy(Policy):
         self._collect_epsilon = 0.0
 
     def _init_collect(self) -> None:
-        self._collect_planner = self._planner(self._inference, self._cfg.num_simulations)
+        context = self._contexts.get("collect")
+        self._collect_planner = self._planner(self._inference, self._cfg.num_simulations, context)
 
     def _init_eval(self) -> None:
         simulations = self._cfg.eval_num_simulations or self._cfg.num_simulations
-        self._eval_planner = self._planner(self._inference, simulations)
+        context = self._contexts.get("eval")
+        self._eval_planner = self._planner(self._inference, simulations, context)
 
-    def _planner(self, inference: Inference, num_simulations: int) -> Planner:
+    def _planner(
+        self, inference: Inference, num_simulations: int, context: Context | None = None
+    ) -> Planner:
         cfg = self._cfg
         tree = make_tree(cfg.tree, self._tree_spec(num_simulations), prefer_compiled=cfg.mcts_ctree)
-        return Planner(tree, self._dynamics(inference, tree), inference, num_simulations)
+        carried = context is not None
+        dynamics = ContextDynamics(inference, tree) if carried else self._dynamics(inference, tree)
+        return Planner(tree, dynamics, inference, num_simulations, context)
 
     def _tree_spec(self, num_simulations: int) -> TreeSpec:
         cfg = self._cfg
@@ -211,10 +218,11 @@ class ActingPolicy(Policy):
             return Decisions(asked.env_id, {})
         seeds = self._streams["collect"].next(asked.env_id)
         if self._cfg.collect_with_pure_policy:
-            found, temperature = self._without_search(asked), 1.0
+            found, temperature = self._without_search(self._collect_planner, asked), 1.0
         else:
             found = self._search(self._collect_planner, asked, seeds, noisy=True)
         action, drawn_from = self._choose(found, asked, seeds, temperature, epsilon)
+        self._follow("collect", asked.env_id, action)
         return self._answer(asked, found, action, drawn_from)
 
     def _forward_eval(
@@ -234,6 +242,7 @@ class ActingPolicy(Policy):
         seeds = self._streams["eval"].next(asked.env_id)
         found = self._search(self._eval_planner, asked, seeds, noisy=False)
         best = self._best(found, asked)
+        self._follow("eval", asked.env_id, best)
         return self._answer(asked, found, best, decisions.tempered(found.visit_count, 1.0))
 
     def decide_at_random(self, seen: Observed) -> Decisions:
@@ -241,10 +250,17 @@ class ActingPolicy(Policy):
         observation = torch.from_numpy(seen.observation)
         asked = self._asked(observation, seen.action_mask, seen.to_play, seen.env_id)
         seeds = self._streams["random"].next(asked.env_id)
-        nothing = Evaluation(np.zeros(len(asked.env_id)), np.zeros(asked.legal.shape))
-        found = self._unsearched(asked.legal.astype(np.int32), nothing)
+        nothing = np.zeros(len(asked.env_id))
+        found = SearchResult(
+            visit_count=asked.legal.astype(np.int32),
+            value=nothing + np.nan,  # so that no target takes it for a searched value
+            q_value=np.zeros(asked.legal.shape),
+            raw_value=nothing,
+            prior_logits=np.zeros(asked.legal.shape),
+        )
         uniformly = decisions.tempered(found.visit_count, 1.0)
         action = decisions.draw(uniformly, uniform(seeds, _ACTION))
+        self._reset_collect(asked.env_id.tolist())  # no network has seen where these actions lead
         return self._answer(asked, found, action, uniformly)
 
     def _asked(
@@ -276,7 +292,7 @@ class ActingPolicy(Policy):
             return search(
                 planner.tree,
                 planner.dynamics,
-                self._network_input(asked.observation),
+                self._roots(planner, asked),
                 num_simulations=planner.num_simulations,
                 legal_actions=asked.legal,
                 to_play=asked.to_play,
@@ -285,7 +301,7 @@ class ActingPolicy(Policy):
                 reuse=reuse,
             )
         except ValueError as err:  # the tree names the root; name the environment
-            decisions.check_finite(self._evaluated(planner.inference, asked), asked)
+            decisions.check_finite(self._evaluated(planner, asked), asked)
             ids = asked.env_id[:64].tolist()
             raise DecisionError(f"{err} The roots are, in order, {asked.noun}s {ids}.") from err
 
@@ -295,19 +311,15 @@ class ActingPolicy(Policy):
             return None
         return dirichlet_noise(seeds, asked.legal, self._cfg.root_dirichlet_alpha)
 
-    def _without_search(self, asked: Asked) -> SearchResult:
-        """Take the network's own policy for a search's."""
+    def _without_search(self, planner: Planner, asked: Asked) -> SearchResult:
+        """Take the network's own policy for a search's; a root value there is none."""
         self._refresh()
-        seen = self._evaluated(self._inference, asked)
+        seen = self._evaluated(planner, asked)
         decisions.check_finite(seen, asked)
-        return self._unsearched(decisions.masked_softmax(seen.logits, asked.legal), seen)
-
-    def _unsearched(self, weight: Array, seen: Evaluation) -> SearchResult:
-        """Let (N, A) weights of actions stand for the visits of a search."""
         return SearchResult(
-            visit_count=weight,
-            value=np.full_like(seen.value, np.nan),  # so that no target takes it for a searched one
-            q_value=np.zeros(weight.shape),
+            visit_count=decisions.masked_softmax(seen.logits, asked.legal),
+            value=np.full_like(seen.value, np.nan),
+            q_value=np.zeros(asked.legal.shape),
             raw_value=seen.value,
             prior_logits=seen.logits,
         )
@@ -345,19 +357,20 @@ class ActingPolicy(Policy):
         """Return the columns that a search fills, when collecting as when reanalyzing."""
         return decisions.stored(found)
 
-    def _evaluated(self, inference: Inference, asked: Asked) -> Evaluation:
-        evaluation, _ = inference.initial(self._network_input(asked.observation))
+    def _roots(self, planner: Planner, asked: Asked) -> Any:
+        """Return what the planner's dynamics takes for roots: observations, or evaluated roots."""
+        seen = self._network_input(asked.observation)
+        return seen if planner.context is None else planner.context.roots(asked.env_id, seen)
+
+    def _evaluated(self, planner: Planner, asked: Asked) -> Evaluation:
+        roots = self._roots(planner, asked)
+        evaluation, _ = planner.inference.initial(roots) if planner.context is None else roots
         return evaluation
 
     def _network_input(self, observation: Tensor) -> Tensor:
         """Move (M, *O) to the device as float32; uint8 images become 0..1 there."""
         moved = observation.to(self._device)
         return moved.float() / 255.0 if moved.dtype == torch.uint8 else moved.float()
-
-    def _refresh(self) -> None:
-        if self._weights_changed:
-            self._inference.refresh()
-            self._weights_changed = False
 
     # --- what a run asks --------------------------------------------------------------------------
 
@@ -401,11 +414,3 @@ class ActingPolicy(Policy):
     def _get_train_sample(self, data: Any) -> Any:
         """Return data unchanged: `make_batch` makes the targets."""
         return data
-
-    def _state_dict_collect(self) -> dict[str, Any]:
-        return on_cpu({"model": self._model.state_dict()})
-
-    def _load_state_dict_collect(self, state_dict: Mapping[str, Any]) -> None:
-        """Load weights; the state of learning serves too."""
-        self._model.load_state_dict(need(state_dict, "model"))
-        self._weights_changed = True

@@ -46,8 +46,15 @@ class MuZeroModelSettings(ModelSettings):
 
     model_type: Literal["conv", "mlp", "conv_context", "mlp_context"] = setting(
         "conv",
-        "Family of networks: conv for images and boards, mlp for vectors.",
-        check=Only(_VERSION, refused=("conv_context", "mlp_context")),
+        "Family of networks: conv for images and boards, mlp for vectors; with _context the root "
+        "of a search follows from the last one, as imagined, and not from its observation.",
+    )
+    context_length_init: int = setting(
+        5,
+        "With such a context: an observation is encoded every so many moves.",
+        unit="moves",
+        check=COUNT,
+        extension=True,
     )
     continuous_action_space: bool = setting(
         False,
@@ -133,6 +140,11 @@ class MuZeroModelSettings(ModelSettings):
     def conflicts(self) -> Iterator[str]:
         """The supports are as wide as their scale; predictions as wide as projections."""
         yield from super().conflicts()
+        if self.context_length_init != 5 and not self.model_type.endswith("_context"):
+            yield (
+                f"context_length_init is {self.context_length_init}, and model_type "
+                f"{self.model_type} has no context; leave it out."
+            )
         bins = 2 * self.support_scale + 1
         for name in ("reward_support_size", "value_support_size"):
             if self[name] not in (None, bins):
@@ -465,14 +477,17 @@ class MuZeroConfig(PolicySettings):
                 f"game_segment_length is {self.game_segment_length}, less than num_unroll_steps "
                 f"{self.num_unroll_steps}; a segment holds at least one unroll."
             )
-        if self.use_augmentation and self.model.model_type == "mlp":
+        model_type = self.model.model_type
+        if self.use_augmentation and model_type.startswith("mlp"):
             yield (
-                "use_augmentation changes pictures, and model.model_type mlp sees vectors; "
+                f"use_augmentation changes pictures, and model.model_type {model_type} sees "
+                "vectors; "
                 "set use_augmentation to false."
             )
-        if self.transform2string and self.model.model_type == "mlp":
+        if self.transform2string and model_type.startswith("mlp"):
             yield (
-                "transform2string keeps pictures as JPEG, and model.model_type mlp sees vectors; "
+                f"transform2string keeps pictures as JPEG, and model.model_type {model_type} sees "
+                "vectors; "
                 "set transform2string to false."
             )
         if self.ssl_loss_weight > 0.0 and not self.model.self_supervised_learning_loss:

@@ -5,11 +5,11 @@ layers makes the parts: `ConvParts` below for images and boards, `MLPParts` in `
 vectors. A variant of MuZero derives from the network once and names its two families.
 
 The keyword arguments of a model are the `model` table of the policy's settings, all of it. What
-no network reads: model_type, name, image_channel, analysis_dormant_ratio and harmony_balance (for
-the policy), reward_support_size and value_support_size (they repeat support_scale), and bias. What
-maps do not read: frame_stack_num (observation_shape counts stacked channels), latent_state_dim and
-res_connection_in_dynamics (always on). What vectors do not read: num_res_blocks, num_channels and
-downsample.
+no network reads: model_type, context_length_init, name, image_channel, analysis_dormant_ratio and
+harmony_balance (for the policy), reward_support_size and value_support_size (they repeat
+support_scale), and bias. What maps do not read: frame_stack_num (observation_shape counts stacked
+channels), latent_state_dim and res_connection_in_dynamics (always on). What vectors do not read:
+num_res_blocks, num_channels and downsample.
 
 Shape letters: B states, O observation, L latent state, A actions, d width of an encoded action,
 D width of a continuous action, Z bins of a value or reward, F features that a head reads;
@@ -309,3 +309,7 @@ class MuZeroModel(MuZeroNetwork):
     """MuZero for images and boards."""
 
     parts_class = ConvParts
+
+
+class MuZeroContextModel(MuZeroModel):
+    """The same network, of which the policy observes only some roots: model_type conv_context."""

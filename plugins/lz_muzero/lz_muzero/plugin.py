@@ -63,4 +63,14 @@ def lz_register_models() -> list[ModelSpec]:
             model="lz_muzero.model_efficientzero:EfficientZeroModelMLP",
             summary="MuZeroModelMLP whose reward head is an LSTM over steps.",
         ),
+        ModelSpec(
+            name="MuZeroContextModel",
+            model="lz_muzero.model:MuZeroContextModel",
+            summary="The convolutions, with roots carried on (model_type conv_context).",
+        ),
+        ModelSpec(
+            name="MuZeroContextModelMLP",
+            model="lz_muzero.model_mlp:MuZeroContextModelMLP",
+            summary="The layers over vectors, with roots carried on (model_type mlp_context).",
+        ),
     ]

@@ -9,14 +9,14 @@ import attrs
 import numpy as np
 from torch import Tensor
 
-from lz_muzero import losses
+from lz_muzero import decisions, losses
 from lz_muzero.config_variants import GumbelMuZeroConfig
 from lz_muzero.decisions import Array, Asked
 from lz_muzero.losses import Unrolled
 from lz_muzero.monitor import ANALYSIS
 from lz_muzero.policy import MuZeroPolicy
 from lz_muzero.targets import TargetBatch, Values
-from lzcore.base import Column, Evaluation, SearchResult, Spaces, TreeSpec, Windows
+from lzcore.base import Column, SearchResult, Spaces, TreeSpec, Windows
 from lzcore.search import gumbel_noise
 
 
@@ -33,10 +33,7 @@ class GumbelBatch(NamedTuple):
 
 
 class GumbelMuZeroPolicy(MuZeroPolicy):
-    """Gumbel MuZero (Danihelka et al., ICLR 2022, openreview.net/forum?id=bERaNdoegnO).
-
-    Where no search was run, the policy that acted stands for the improved one.
-    """
+    """Gumbel MuZero (Danihelka et al., ICLR 2022, openreview.net/forum?id=bERaNdoegnO)."""
 
     config_class: ClassVar[type[GumbelMuZeroConfig]] = GumbelMuZeroConfig
     current_class: ClassVar[type[Any]] = GumbelBatch
@@ -67,13 +64,6 @@ class GumbelMuZeroPolicy(MuZeroPolicy):
         """Return (N, A) Gumbel numbers, which choose the actions that are considered."""
         return gumbel_noise(seeds, asked.legal.shape[1], self._cfg.gumbel_scale)
 
-    def _unsearched(self, weight: Array, seen: Evaluation) -> SearchResult:
-        found = super()._unsearched(weight, seen)
-        return found._replace(
-            improved_policy=weight / weight.sum(axis=1, keepdims=True),
-            completed_q=np.broadcast_to(found.raw_value[:, None], weight.shape),
-        )
-
     def _pick(self, found: SearchResult, asked: Asked, probability: Array, u: Array) -> Array:
         if found.best_edge is None or self._cfg.gumbel_action == "visit_sample":
             return super()._pick(found, asked, probability, u)
@@ -84,12 +74,12 @@ class GumbelMuZeroPolicy(MuZeroPolicy):
         return super()._best(found, asked) if found.best_edge is None else found.best_edge
 
     def _stored(self, found: SearchResult) -> dict[str, Array]:
-        return super()._stored(found) | {"improved_policy": _float32(found.improved_policy)}
+        return super()._stored(found) | {"improved_policy": _improved(found)}
 
     def _told(self, found: SearchResult) -> dict[str, Array]:
         return {
-            "roots_completed_value": _float32(found.completed_q),
-            "improved_policy_probs": _float32(found.improved_policy),
+            "roots_completed_value": _completed(found),
+            "improved_policy_probs": _improved(found),
         }
 
     # --- what is learned --------------------------------------------------------------------------
@@ -104,6 +94,15 @@ class GumbelMuZeroPolicy(MuZeroPolicy):
         return (apart * batch.mask.T).sum(0)
 
 
-def _float32(values: Array | None) -> Array:
-    assert values is not None, "a search with the rule gumbel tells it"
-    return values.astype(np.float32)
+def _improved(found: SearchResult) -> Array:
+    """Return (N, A) policies that are better than the network's, or that acted without a search."""
+    if found.improved_policy is None:
+        return decisions.stored(found)["child_visit"]
+    return found.improved_policy.astype(np.float32)
+
+
+def _completed(found: SearchResult) -> Array:
+    """Return (N, A) q-values, and values of the state where an action was never tried."""
+    if found.completed_q is None:
+        return np.repeat(found.raw_value[:, None], found.q_value.shape[1], 1).astype(np.float32)
+    return found.completed_q.astype(np.float32)

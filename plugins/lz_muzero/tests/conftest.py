@@ -127,7 +127,7 @@ def pictures():
 def spaces_of(policy):
     """The spaces of an environment that the policy's model fits."""
     model = policy.cfg.model
-    picture = model.model_type == "conv"
+    picture = model.model_type.startswith("conv")
     shape = (model.image_channel, *model.observation_shape[1:]) if picture else (4,)
     return Spaces(
         frame_shape=shape,

@@ -102,7 +102,6 @@ LATER = {
     "analysis_dormant_ratio": True,
     "model.analysis_dormant_ratio": True,
     "dormant_threshold": 0.1,
-    "model.model_type": "mlp_context",
     "env_type": "board_games",
     "use_ture_chance_label_in_chance_encoder": True,
 }
@@ -153,7 +152,7 @@ def test_vectors_as_actions_belong_to_another_policy():
 @pytest.mark.parametrize(
     ("path", "wrong", "expected"),
     [
-        ("model.model_type", "gru", "one of conv, mlp."),
+        ("model.model_type", "gru", "one of conv, mlp, conv_context, mlp_context."),
         ("model.observation_shape", "4", "an integer or a list of integers, at least 1."),
         ("model.observation_shape", [4, 0, 64], "an integer or a list of integers, at least 1."),
         ("model.support_scale", 0, "an integer, at least 1."),
@@ -249,6 +248,15 @@ def test_search_options_are_those_of_the_tree(path, value):
             {"model": {"support_scale": 10, "value_support_size": 601}},
             "model: value_support_size is 601, but support_scale 10 makes 21 bins; "
             "leave value_support_size out.",
+        ),
+        (
+            {"use_augmentation": True, "model": {"model_type": "mlp_context"}},
+            "use_augmentation changes pictures, and model.model_type mlp_context sees vectors; "
+            "set use_augmentation to false.",
+        ),
+        (
+            {"model": {"context_length_init": 3}},
+            "model: context_length_init is 3, and model_type conv has no context; leave it out.",
         ),
         (
             {"model": {"proj_out": 128}},
@@ -363,6 +371,15 @@ def test_the_first_run_is_cartpole_and_ends_when_it_is_solved():
     assert (found.env_id, found.preset) == ("CartPole-v1", "CartPole-v1")
     assert (found.run.stop_value, found.run.eval_episodes) == (475.0, 20)
     assert (found.policy.model.model_type, found.policy.model.observation_shape) == ("mlp", 4)
+
+
+def test_a_context_is_chosen_on_top_of_a_preset():
+    found = settled("CartPole-v1", overrides=["model.model_type=mlp_context"]).policy.model
+
+    assert (found.model_type, found.observation_shape) == ("mlp_context", 4)
+    assert found.latent_state_dim == settled("CartPole-v1").policy.model.latent_state_dim
+    pictures = settled("image", overrides=["model.model_type=conv_context"]).policy.model
+    assert pictures.observation_shape == (4, 64, 64)
 
 
 def test_pictures_are_small_grey_and_stacked():

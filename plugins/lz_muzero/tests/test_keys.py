@@ -365,6 +365,20 @@ def _(kit):
     assert type(kit.policy(picture=True)._model).__name__ == "MuZeroModel"
 
 
+@changes("model.context_length_init")
+def _(kit):
+    def observed(length):
+        given = {"model.model_type": "mlp_context", "model.context_length_init": length}
+        policy, calls = kit.policy(given, open_=True), []
+        evaluate = policy._inference.initial
+        policy._inference.initial = lambda seen: calls.append(1) or evaluate(seen)
+        for _ in range(4):
+            visits(policy)
+        return len(calls)
+
+    assert (observed(1), observed(2), observed(3)) == (4, 2, 2)
+
+
 @changes("model.name")
 def _(kit):
     policy = kit.policy({"model.name": "MuZeroModelMLP"})
