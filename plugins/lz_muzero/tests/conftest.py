@@ -63,6 +63,24 @@ class OpenModel(nn.Module):
         return self.initial_inference(latent_state)
 
 
+class ArmsModel(nn.Module):
+    """Says of an observation what stands in it: a value, three logits; arms pay, then all is 0."""
+
+    def __init__(self, *rewards):
+        super().__init__()
+        self.value_support = self.reward_support = ScalarSupport()
+        self.rewards = nn.Parameter(torch.tensor(rewards))
+
+    def initial_inference(self, observation):
+        value = observation[:, :1]
+        return NetworkOutput(observation, torch.zeros_like(value), value, observation[:, 1:])
+
+    def recurrent_inference(self, latent_state, action):
+        worthless = torch.cat((torch.zeros(len(action), 1), latent_state[:, 1:]), dim=1)
+        output = self.initial_inference(worthless)
+        return output._replace(reward=self.rewards[action][:, None])
+
+
 class ArrayWindows:
     """Sampled positions of episodes that are given as whole columns, row by row."""
 
@@ -100,6 +118,11 @@ class ArrayWindows:
 @pytest.fixture
 def open_model():
     return OpenModel
+
+
+@pytest.fixture
+def arms_model():
+    return ArmsModel
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from lz_muzero import shapes
 from lz_muzero.config import MuZeroConfig, MuZeroModelSettings
+from lz_muzero.config_variants import GumbelMuZeroConfig
 
 import lzcore
 from lzcore.base import ActionSpace, ConfigError, Spaces
@@ -21,7 +22,14 @@ from lzcore.engine.settings import resolve
 from lzcore.envs.config import GymSettings
 from lzcore.registry import get_registry
 
-DOCUMENTED = json.loads((Path(__file__).parent / "documented_muzero.json").read_text())
+VARIANTS = {"muzero": MuZeroConfig, "gumbel_muzero": GumbelMuZeroConfig}
+
+
+def documented(name):
+    return json.loads((Path(__file__).parent / f"documented_{name}.json").read_text())
+
+
+DOCUMENTED = documented("muzero")
 SETTINGS = paths_of(MuZeroConfig)
 
 
@@ -39,11 +47,12 @@ def nested(path, value):
 # --- the documented interface ---------------------------------------------------------------------
 
 
-def test_documented_names_and_defaults_are_the_reference():
-    cfg = MuZeroConfig()
+@pytest.mark.parametrize("name", VARIANTS)
+def test_documented_names_and_defaults_are_the_reference(name):
+    cfg = VARIANTS[name]()
     ours = {**cfg.to_dict(documented=True), "cfg_type": cfg.cfg_type}
 
-    assert json.loads(json.dumps(ours)) == DOCUMENTED
+    assert json.loads(json.dumps(ours)) == documented(name)
 
 
 @pytest.mark.parametrize("path", sorted(flat(DOCUMENTED).keys() - {"cfg_type"}))
