@@ -95,6 +95,7 @@ class MuZeroNetwork(nn.Module):
         """
         super().__init__()
         cfg = self.settings_class.of(settings)
+        self._cfg = cfg
         self._style = Style(cfg.norm_type, self.activation)
         self._parts = parts = self.parts_class(cfg, self._style)
         self.action_encoding = _action_encoding(cfg)
@@ -142,9 +143,12 @@ class MuZeroNetwork(nn.Module):
     def _make_prediction(self, num_actions: int) -> nn.Module:
         return Prediction(
             self._parts.prediction_trunk(),
-            policy=self._head(self._parts.head_trunk(), num_actions),
+            policy=self._make_policy(num_actions),
             value=self._head(self._parts.head_trunk(), self.value_support.size),
         )
+
+    def _make_policy(self, num_actions: int) -> nn.Module:
+        return self._head(self._parts.head_trunk(), num_actions)
 
     def _head(self, trunk: list[nn.Module], out_features: int) -> nn.Module:
         """A trunk and an MLP whose last layer, and with it the output, starts at 0."""

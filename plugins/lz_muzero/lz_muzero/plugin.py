@@ -7,7 +7,7 @@ LZ_API = 1
 
 @hookimpl
 def lz_register_policies() -> list[PolicySpec]:
-    """MuZero."""
+    """MuZero and its variants."""
     return [
         PolicySpec(
             name="muzero",
@@ -17,13 +17,22 @@ def lz_register_policies() -> list[PolicySpec]:
             default_model="MuZeroModel",
             presets="lz_muzero.presets",
             paper="arXiv:1911.08265",
-        )
+        ),
+        PolicySpec(
+            name="sampled_muzero",
+            policy="lz_muzero.policy_sampled:SampledMuZeroPolicy",
+            config="lz_muzero.config_variants:SampledMuZeroConfig",
+            summary="Plans among sampled actions, vectors of numbers too.",
+            default_model="SampledMuZeroModel",
+            presets="lz_muzero.presets.sampled_muzero",
+            paper="arXiv:2104.06303",
+        ),
     ]
 
 
 @hookimpl
 def lz_register_models() -> list[ModelSpec]:
-    """MuZero's networks for images and for vectors."""
+    """Networks for images and for vectors."""
     return [
         ModelSpec(
             name="MuZeroModel",
@@ -34,5 +43,15 @@ def lz_register_models() -> list[ModelSpec]:
             name="MuZeroModelMLP",
             model="lz_muzero.model_mlp:MuZeroModelMLP",
             summary="Fully connected layers over vectors (model_type mlp).",
+        ),
+        ModelSpec(
+            name="SampledMuZeroModel",
+            model="lz_muzero.model_sampled:SampledMuZeroModel",
+            summary="Sampled MuZero's convolutions, with Gaussian policies over vectors.",
+        ),
+        ModelSpec(
+            name="SampledMuZeroModelMLP",
+            model="lz_muzero.model_sampled:SampledMuZeroModelMLP",
+            summary="Sampled MuZero's fully connected layers, with Gaussian policies over vectors.",
         ),
     ]
