@@ -321,13 +321,13 @@ def drift(cfg: SampledMuZeroConfig) -> str | None:
             return None
         if shares:
             return (
-                'prior_mode is "empirical", and the policy loss compares shares: the spread of '
-                "actions grows without end. Set prior_mode to density, or compare densities "
+                'prior_mode is "empirical", and the policy loss compares shares: the policy moves '
+                "towards an even density. Set prior_mode to density, or compare densities "
                 '(policy_loss_type = "cross_entropy", normalize_prob_of_sampled_actions = false).'
             )
         return (
-            'prior_mode is "density", and the policy loss compares densities too: the spread of '
-            "actions collapses. Set prior_mode to empirical."
+            'prior_mode is "density", and the policy loss compares densities too: the policy '
+            "contracts to where it is densest. Set prior_mode to empirical."
         )
     alike = cfg.sample_mode == "without_replacement"
     if shapes.num_slots(cfg.model) == cfg.model.action_space_size and alike:
