@@ -24,6 +24,7 @@ RUN = {
     "run.eval_episodes": 3,
     "run.tensorboard": False,
 }
+SEGMENTS = {"num_segments": 5, "game_segment_length": 8}  # and so episodes outlive iterations
 KILLS = {
     "while it searches": ("lz_muzero.policy.MuZeroPolicy._search", 60),
     "while it learns": ("lz_muzero.policy.MuZeroPolicy._forward_learn", 15),
@@ -32,8 +33,9 @@ KILLS = {
 
 
 @pytest.mark.slow
-def test_muzero_killed_anywhere_and_resumed_equals_a_run_that_was_not(tmp_path):
-    run_and_kill("muzero", "CartPole-v1", RUN, KILLS.values(), tmp_path)
+@pytest.mark.parametrize("more", [{}, SEGMENTS], ids=["by episodes", "by segments"])
+def test_muzero_killed_anywhere_and_resumed_equals_a_run_that_was_not(more, tmp_path):
+    run_and_kill("muzero", "CartPole-v1", {**RUN, **more}, KILLS.values(), tmp_path)
     expected = whole(tmp_path / "never")
 
     for number, where in enumerate(KILLS):

@@ -158,6 +158,7 @@ class LoopSettings:
     collector_env_num: int = 8
     evaluator_env_num: int = 3
     n_episode: int = 8
+    num_segments: int | None = None  # of an iteration, instead of episodes
     game_segment_length: int = 200
     update_per_collect: int | None = None
     replay_ratio: float = 0.25
@@ -166,6 +167,11 @@ class LoopSettings:
     train_start_after_envsteps: int = 0
     ignore_done: bool = False
     eval_offline: bool = False
+
+    @property
+    def collected_at_once(self) -> int:
+        """How many segments an iteration collects, or episodes where it counts these."""
+        return self.n_episode if self.num_segments is None else self.num_segments
 
     @classmethod
     def of(cls, cfg: Settings) -> "LoopSettings":

@@ -245,7 +245,11 @@ class Policy(ABC):
         """Forget per-sample state of learning; nothing by default."""
 
     def _reset_collect(self, data_id: Sequence[int] | None = None) -> None:
-        """Forget what is remembered of these environments (None: all); nothing by default."""
+        """Forget what is remembered of these environments (None: all); nothing by default.
+
+        An episode may go on in the next iteration, and after a resume: what is remembered of it
+        belongs into `_state_dict_collect`.
+        """
 
     def _reset_eval(self, data_id: Sequence[int] | None = None) -> None:
         """Forget what is remembered of these environments (None: all); nothing by default."""

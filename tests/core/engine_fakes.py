@@ -53,6 +53,8 @@ class TinyConfig(PolicySettings):
     collector_env_num: int = setting(3, "Environments that collect.")
     evaluator_env_num: int = setting(2, "Environments that evaluate.")
     n_episode: int = setting(3, "Episodes of an iteration.")
+    num_segments: int | None = setting(None, "Segments of an iteration.")
+    game_segment_length: int = setting(200, "Steps of a segment.")
     update_per_collect: int | None = setting(None, "Learn steps of an iteration.")
     replay_ratio: float = setting(0.25, "Learn steps for each env step.")
     eval_freq: int = setting(5, "Learn steps between evaluations.")

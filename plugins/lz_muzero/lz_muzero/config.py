@@ -217,7 +217,12 @@ class MuZeroConfig(PolicySettings):
 
     n_episode: int = setting(8, "Episodes of each iteration.", unit="episodes", check=COUNT)
     num_segments: int | None = setting(
-        None, "Segments of each iteration instead of episodes.", check=LATER, extension=True
+        None,
+        "An iteration ends after so many finished segments, not n_episode episodes, and episodes "
+        "go on in the next one; none: by episodes.",
+        unit="segments",
+        check=MAYBE_COUNT,
+        extension=True,
     )
     game_segment_length: int = setting(
         200,

@@ -95,7 +95,7 @@ class MuZeroNetwork(nn.Module):
         """
         super().__init__()
         cfg = self.settings_class.of(settings)
-        self._cfg = cfg
+        self._cfg: Any = cfg  # of settings_class
         self._style = Style(cfg.norm_type, self.activation)
         self._parts = parts = self.parts_class(cfg, self._style)
         self.action_encoding = _action_encoding(cfg)
@@ -123,10 +123,15 @@ class MuZeroNetwork(nn.Module):
             action: (B,) or (B, 1) int64, each in [0, A), or (B, D) float32.
         """
         latent = self.dynamics(latent_state, self.action_encoding(action))
-        reward = self.reward(latent)
-        latent = self.next_norm(latent)
+        return self._evaluated(latent, self.reward(latent))
+
+    def _evaluated(
+        self, latent_state: Tensor, reward: Tensor, memory: Tensor | None = None
+    ) -> NetworkOutput:
+        """Evaluate what the dynamics made, (B, *L), whose reward is read off before the norm."""
+        latent = self.next_norm(latent_state)
         policy_logits, value = self.prediction(latent)
-        return NetworkOutput(latent, reward, value, policy_logits)
+        return NetworkOutput(latent, reward, value, policy_logits, memory)
 
     def represent(self, observation: Tensor) -> Tensor:
         """Observations (B, *O) float32 -> latents (B, *L), without evaluating them."""
@@ -150,9 +155,14 @@ class MuZeroNetwork(nn.Module):
     def _make_policy(self, num_actions: int) -> nn.Module:
         return self._head(self._parts.head_trunk(), num_actions)
 
-    def _head(self, trunk: list[nn.Module], out_features: int) -> nn.Module:
-        """A trunk and an MLP whose last layer, and with it the output, starts at 0."""
-        widths = (self._parts.features, self.head_hidden, out_features)
+    def _head(
+        self, trunk: list[nn.Module], out_features: int, features: int | None = None
+    ) -> nn.Module:
+        """A trunk and an MLP whose last layer, and with it the output, starts at 0.
+
+        `features` is the width of what the trunk makes; None: F.
+        """
+        widths = (features or self._parts.features, self.head_hidden, out_features)
         return nn.Sequential(*trunk, *mlp(*widths, self._style, zero_last=True))
 
 

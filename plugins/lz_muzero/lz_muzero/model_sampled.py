@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from lz_muzero.config import MuZeroModelSettings
 from lz_muzero.config_variants import SampledMuZeroModelSettings
 from lz_muzero.model import ConvParts, MuZeroNetwork
 from lz_muzero.model_mlp import MLPParts
@@ -22,7 +23,7 @@ class SampledMuZeroNetwork(MuZeroNetwork):
         arXiv:2104.06303, sec. 5 and App. A.
     """
 
-    settings_class = SampledMuZeroModelSettings
+    settings_class: ClassVar[type[MuZeroModelSettings]] = SampledMuZeroModelSettings
     activation: ClassVar[str] = "gelu"
     head_hidden: ClassVar[tuple[int, ...]] = (256,)
 

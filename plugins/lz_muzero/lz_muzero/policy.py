@@ -22,7 +22,7 @@ from lz_muzero.monitor import analysis, monitored, probe_of, to_floats
 from lz_muzero.optim import make_optimizer, make_scheduler
 from lz_muzero.state import need, on_cpu
 from lz_muzero.targets import AUGMENT, CurrentBatch, TargetBatch, TargetingPolicy
-from lzcore.base import DivergedError, ShapeError
+from lzcore.base import DivergedError, NetworkOutput, ShapeError
 from lzcore.nn import scalar_transform
 
 
@@ -39,7 +39,8 @@ class MuZeroPolicy(TargetingPolicy):
     * what a batch holds: `_current_batch`, `_target_batch` and the records `current_class` and
       `target_class`; what is learned: `_reward_target`, `_value_target`, `_policy_target`,
       `_reanalyze`;
-    * how: `_unroll`, `_losses`, `_policy_loss`, `_entropy`, `_loss_weights`, `_metrics`;
+    * how: `_unroll`, `_imagine`, `_losses`, `_policy_loss`, `_entropy`, `_loss_weights`,
+      `_metrics`;
     * what is told of it: `reward_name`, `untold`.
     """
 
@@ -147,10 +148,14 @@ class MuZeroPolicy(TargetingPolicy):
         now = self._model.initial_inference(self._observation(batch.obs, 0))
         steps = [now]
         for k in range(self._cfg.num_unroll_steps):
-            latent = losses.scale_gradient(now.latent_state, self._cfg.latent_grad_scale)
-            now = self._model.recurrent_inference(latent, batch.action[:, k])
+            scaled = losses.scale_gradient(now.latent_state, self._cfg.latent_grad_scale)
+            now = self._imagine(now._replace(latent_state=scaled), batch.action[:, k], k)
             steps.append(now)
         return Unrolled.of(steps)
+
+    def _imagine(self, now: NetworkOutput, action: Tensor, step: int) -> NetworkOutput:
+        """Take model step number `step` of an unroll, with actions (B,)."""
+        return self._model.recurrent_inference(now.latent_state, action)
 
     def _losses(
         self, unrolled: Unrolled, batch: CurrentBatch, target: TargetBatch

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lz_muzero import decisions, losses_sampled, sampling, shapes
 from lz_muzero.acting import COIN, NOISE, PICK, SLOTS
+from lz_muzero.config import MuZeroConfig
 from lz_muzero.config_variants import SampledMuZeroConfig
 from lz_muzero.decisions import Array, Asked
 from lz_muzero.losses import Unrolled, target_entropy
@@ -55,9 +56,9 @@ class SampledBatch(NamedTuple):
 class SampledMuZeroPolicy(MuZeroPolicy):
     """Sampled MuZero (arXiv:2104.06303): MuZero whose nodes have K drawn actions."""
 
-    config_class = SampledMuZeroConfig
-    current_class = SampledBatch
-    untold = frozenset(ANALYSIS)
+    config_class: ClassVar[type[MuZeroConfig]] = SampledMuZeroConfig
+    current_class: ClassVar[type[Any]] = SampledBatch
+    untold: ClassVar[frozenset[str]] = frozenset(ANALYSIS)
     models: ClassVar[Mapping[str, tuple[str, str]]] = {
         "conv": ("SampledMuZeroModel", "lz_muzero.model_sampled"),
         "mlp": ("SampledMuZeroModelMLP", "lz_muzero.model_sampled"),

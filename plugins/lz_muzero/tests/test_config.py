@@ -109,7 +109,6 @@ LATER = {
     "buffer_reanalyze_freq": 2.0,
     "reanalyze_batch_size": 16,
     "reanalyze_partition": 0.5,
-    "num_segments": 8,
 }
 
 

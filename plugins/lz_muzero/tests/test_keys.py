@@ -88,6 +88,7 @@ def test_every_check_is_of_a_setting_that_has_an_effect():
     "collector_env_num",
     "evaluator_env_num",
     "n_episode",
+    "num_segments",
     "update_per_collect",
     "eval_freq",
     "random_collect_episode_num",
