@@ -54,23 +54,27 @@ class ValuePrefixNetwork(MuZeroNetwork):
         return ValuePrefix(
             nn.Sequential(*self._parts.reward_trunk()),
             nn.LSTMCell(self._parts.features, hidden),
-            self._head([style.norm(hidden), style.act()], self.reward_support.size, hidden),
+            style,
+            self._head([], self.reward_support.size, hidden),
         )
 
 
 class ValuePrefix(nn.Module):
     """The reward head: features of the next latent, an LSTM over steps, an MLP on its output."""
 
-    def __init__(self, trunk: nn.Module, lstm: nn.LSTMCell, head: nn.Module) -> None:
+    def __init__(self, trunk: nn.Module, lstm: nn.LSTMCell, style: Style, head: nn.Module) -> None:
+        """Make a head; `style` says what comes between the LSTM and the MLP."""
         super().__init__()
         self.trunk = trunk
         self.lstm = lstm
+        self.norm = style.norm(lstm.hidden_size)
+        self.act = style.act()
         self.head = head
 
     def forward(self, latent_state: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Latent (B, *L), memory (B, 2, H) of h and c -> logits (B, Z), memory."""
         h, c = self.lstm(self.trunk(latent_state), memory.unbind(1))
-        return self.head(h), torch.stack((h, c), dim=1)
+        return self.head(self.act(self.norm(h))), torch.stack((h, c), dim=1)
 
 
 class EfficientZeroModel(ValuePrefixNetwork):

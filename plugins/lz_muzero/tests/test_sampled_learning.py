@@ -10,6 +10,7 @@ import pytest
 import torch
 from lz_muzero import losses_sampled
 from lz_muzero.policy_sampled import SampledMuZeroPolicy, drift
+from lz_muzero.policy_sampled_efficientzero import SampledEfficientZeroPolicy
 
 from lzcore.nn import CategoricalSupport
 
@@ -53,8 +54,8 @@ TOLD = [
 
 @pytest.fixture
 def make(make_policy):
-    def policy(*layers, **given):
-        return make_policy(*layers, given, policy_class=SampledMuZeroPolicy)
+    def policy(*layers, policy_class=SampledMuZeroPolicy, **given):
+        return make_policy(*layers, given, policy_class=policy_class)
 
     return policy
 
@@ -202,7 +203,10 @@ def written_out(policy, layer, current, target):
         if k == 3:
             return model, total
         latent = now.latent_state * 0.5 + now.latent_state.detach() * 0.5
-        now = model.recurrent_inference(latent, torch.from_numpy(current.action[:, k]))
+        memory = ()
+        if now.memory is not None:  # sums of rewards begin anew at every second step
+            memory = (torch.zeros_like(now.memory) if k % 2 == 0 else now.memory,)
+        now = model.recurrent_inference(latent, torch.from_numpy(current.action[:, k]), *memory)
         imagined = model.project(now.latent_state, with_grad=True)
         with torch.no_grad():
             seen = model.project(model.represent(frames[:, k + 1]), with_grad=False)
@@ -239,6 +243,28 @@ def test_losses_and_gradients_are_those_of_the_loss_written_out(awake, fill, lay
         policy._model.named_parameters(), model.parameters(), strict=True
     ):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5, msg=name)
+
+
+@kinds
+def test_sampled_efficientzero_has_the_same_losses_with_sums_of_rewards(awake, fill, layer):
+    given = {"lstm_horizon_len": 2, "model": {"lstm_hidden_size": 16}}
+    policy = awake(layer, EXACT, given, policy_class=SampledEfficientZeroPolicy)
+    buffer = fill(policy, lengths=(4, 5, 3, 6, 4))
+    current, target = buffer.sample(8, policy)
+    current = current._replace(weights=WEIGHTS)
+
+    model, total = written_out(policy, layer, current, target)
+    ((torch.from_numpy(WEIGHTS) * total).mean() / 3).backward()
+    told = policy.learn_mode.forward([current, target])
+
+    assert told["total_loss"] == pytest.approx(total.mean().item(), rel=1e-5)
+    for (name, ours), theirs in zip(
+        policy._model.named_parameters(), model.parameters(), strict=True
+    ):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5, msg=name)
+    assert told["value_prefix_loss"] > 0
+    names = [name.replace("reward", "value_prefix") for name in TOLD]
+    assert list(told)[:-1] == names + (STATISTICS if layer is VECTORS else [])
 
 
 @kinds
@@ -420,9 +446,10 @@ def test_gradients_reach_every_parameter(awake, fill, layer, sigma_type):
 
 
 @kinds
-def test_a_batch_that_is_learned_by_heart_costs_a_fifth(make, fill, layer):
+@pytest.mark.parametrize("policy_class", [SampledMuZeroPolicy, SampledEfficientZeroPolicy])
+def test_a_batch_that_is_learned_by_heart_costs_a_fifth(make, fill, layer, policy_class):
     given = {"policy_loss_type": "KL", "prior_mode": "density", "learning_rate": 0.01}
-    policy = make(layer, given, ssl_loss_weight=0.0)
+    policy = make(layer, given, ssl_loss_weight=0.0, policy_class=policy_class)
     data = fill(policy).sample(8, policy)
 
     first = policy.learn_mode.forward(data)["total_loss"]
@@ -441,8 +468,9 @@ def _least(data):
 
 
 @kinds
-def test_a_policy_goes_on_from_its_state_bit_for_bit(make, fill, layer):
-    policy, other = make(layer), make(layer, seed=5)
+@pytest.mark.parametrize("policy_class", [SampledMuZeroPolicy, SampledEfficientZeroPolicy])
+def test_a_policy_goes_on_from_its_state_bit_for_bit(make, fill, layer, policy_class):
+    policy, other = (make(layer, seed=s, policy_class=policy_class) for s in (0, 5))
     data = fill(policy).sample(8, policy)
     policy.learn_mode.forward(data)
     other.learn_mode.load_state_dict(policy.learn_mode.state_dict())
