@@ -44,7 +44,8 @@ from lzcore.search import (
     search,
 )
 
-_TREE, _NOISE, _ACTION, _COIN, _PICK = range(5)  # what one decision draws, each from its own seed
+# what one decision draws, each from its own seed
+_TREE, _NOISE, _ACTION, COIN, PICK, SLOTS = range(6)
 
 
 class Planner(NamedTuple):
@@ -218,7 +219,8 @@ class ActingPolicy(RememberingPolicy):
             return Decisions(asked.env_id, {})
         seeds = self._streams["collect"].next(asked.env_id)
         if self._cfg.collect_with_pure_policy:
-            found, temperature = self._without_search(self._collect_planner, asked), 1.0
+            found = self._without_search(self._collect_planner, asked, seeds)
+            temperature = 1.0
         else:
             found = self._search(self._collect_planner, asked, seeds, noisy=True)
         action, drawn_from = self._choose(found, asked, seeds, temperature, epsilon)
@@ -241,7 +243,7 @@ class ActingPolicy(RememberingPolicy):
             return Decisions(asked.env_id, {})
         seeds = self._streams["eval"].next(asked.env_id)
         found = self._search(self._eval_planner, asked, seeds, noisy=False)
-        best = self._best(found, asked)
+        best = self._actions(found, self._best(found, asked))
         self._follow("eval", asked.env_id, best)
         return self._answer(asked, found, best, decisions.tempered(found.visit_count, 1.0))
 
@@ -250,18 +252,11 @@ class ActingPolicy(RememberingPolicy):
         observation = torch.from_numpy(seen.observation)
         asked = self._asked(observation, seen.action_mask, seen.to_play, seen.env_id)
         seeds = self._streams["random"].next(asked.env_id)
-        nothing = np.zeros(len(asked.env_id))
-        found = SearchResult(
-            visit_count=asked.legal.astype(np.int32),
-            value=nothing + np.nan,  # so that no target takes it for a searched value
-            q_value=np.zeros(asked.legal.shape),
-            raw_value=nothing,
-            prior_logits=np.zeros(asked.legal.shape),
-        )
+        found = self._at_random(asked, seeds)
         uniformly = decisions.tempered(found.visit_count, 1.0)
-        action = decisions.draw(uniformly, uniform(seeds, _ACTION))
+        edge = decisions.draw(uniformly, uniform(seeds, _ACTION))
         self._reset_collect(asked.env_id.tolist())  # no network has seen where these actions lead
-        return self._answer(asked, found, action, uniformly)
+        return self._answer(asked, found, self._actions(found, edge), uniformly)
 
     def _asked(
         self, data: Tensor, action_mask: Any, to_play: Any, ready_env_id: Iterable[int] | None
@@ -272,7 +267,7 @@ class ActingPolicy(RememberingPolicy):
             action_mask,
             to_play,
             ready_env_id,
-            num_actions=model.action_space_size,
+            num_actions=None if model.continuous_action_space else model.action_space_size,
             observation_shape=shapes.stacked_shape(model),
         )
 
@@ -311,37 +306,46 @@ class ActingPolicy(RememberingPolicy):
             return None
         return dirichlet_noise(seeds, asked.legal, self._cfg.root_dirichlet_alpha)
 
-    def _without_search(self, planner: Planner, asked: Asked) -> SearchResult:
+    def _without_search(self, planner: Planner, asked: Asked, seeds: Array) -> SearchResult:
         """Take the network's own policy for a search's; a root value there is none."""
         self._refresh()
         seen = self._evaluated(planner, asked)
         decisions.check_finite(seen, asked)
-        return SearchResult(
-            visit_count=decisions.masked_softmax(seen.logits, asked.legal),
-            value=np.full_like(seen.value, np.nan),
-            q_value=np.zeros(asked.legal.shape),
-            raw_value=seen.value,
-            prior_logits=seen.logits,
-        )
+        policy = decisions.masked_softmax(seen.logits, asked.legal)
+        return decisions.unsearched(policy, seen.value, seen.logits)
+
+    def _at_random(self, asked: Asked, seeds: Array) -> SearchResult:
+        """Take the uniform policy over legal actions for a search's."""
+        visits = asked.legal.astype(np.int32)
+        return decisions.unsearched(visits, np.zeros(len(visits)), np.zeros(visits.shape))
 
     def _choose(
         self, found: SearchResult, asked: Asked, seeds: Array, temperature: float, epsilon: float
     ) -> tuple[Array, Array]:
         """Return (N,) actions to take and the (N, A) distribution of tempered visits."""
         probability = decisions.tempered(found.visit_count, temperature)
-        if not self._cfg.eps.eps_greedy_exploration_in_collect:
-            return self._pick(found, asked, probability, uniform(seeds, _ACTION)), probability
-        coin, pick = uniform(seeds, _COIN), uniform(seeds, _PICK)
-        best = self._best(found, asked)
-        return decisions.explore(best, asked.legal, epsilon, coin, pick), probability
+        if self._cfg.eps.eps_greedy_exploration_in_collect:
+            best = self._actions(found, self._best(found, asked))
+            return self._explore(best, asked, epsilon, seeds), probability
+        edge = self._pick(found, asked, probability, uniform(seeds, _ACTION))
+        return self._actions(found, edge), probability
 
     def _pick(self, found: SearchResult, asked: Asked, probability: Array, u: Array) -> Array:
-        """Return the (N,) actions to collect with, drawn by (N,) uniforms."""
+        """Return the (N,) edges to collect with, drawn by (N,) uniforms."""
         return decisions.draw(probability, u)
 
     def _best(self, found: SearchResult, asked: Asked) -> Array:
-        """Return the (N,) most visited actions, the lowest of equals."""
+        """Return the (N,) most visited edges, the lowest of equals."""
         return found.visit_count.argmax(axis=1)
+
+    def _actions(self, found: SearchResult, edge: Array) -> Array:
+        """Return the (N,) actions that the edges (N,) of the roots stand for."""
+        return edge
+
+    def _explore(self, best: Array, asked: Asked, epsilon: float, seeds: Array) -> Array:
+        """Replace the best actions (N,) by uniform legal ones with probability epsilon."""
+        coin, pick = uniform(seeds, COIN), uniform(seeds, PICK)
+        return decisions.explore(best, asked.legal, epsilon, coin, pick)
 
     def _answer(
         self, asked: Asked, found: SearchResult, action: Array, drawn_from: Array

@@ -158,7 +158,7 @@ class SampledMuZeroModelSettings(VariantModelSettings):
     )
     num_of_sampled_actions: int | None = setting(
         None,
-        "Actions drawn at each node; none: 20, or all if there are fewer.",
+        "Actions drawn at each node, at most all there are; none: 20.",
         check=MAYBE_COUNT,
         extension=True,
     )
@@ -180,7 +180,7 @@ class SampledMuZeroModelSettings(VariantModelSettings):
     log_sigma_min: float = setting(
         -20.0,
         "Least logarithm of a spread (conditioned, independent).",
-        check=v.lt(2.0),
+        check=[v.ge(-80.0), v.le(2.0)],  # exp of less is 0 to float32
         extension=True,
     )
     lstm_hidden_size: int = setting(

@@ -148,9 +148,12 @@ class MuZeroNetwork(nn.Module):
     def _make_prediction(self, num_actions: int) -> nn.Module:
         return Prediction(
             self._parts.prediction_trunk(),
-            policy=self._head(self._parts.head_trunk(), num_actions),
+            policy=self._make_policy(num_actions),
             value=self._head(self._parts.head_trunk(), self.value_support.size),
         )
+
+    def _make_policy(self, num_actions: int) -> nn.Module:
+        return self._head(self._parts.head_trunk(), num_actions)
 
     def _head(
         self, trunk: list[nn.Module], out_features: int, features: int | None = None

@@ -36,12 +36,30 @@ def lz_register_policies() -> list[PolicySpec]:
             presets="lz_muzero.presets.gumbel_muzero",
             paper="https://openreview.net/forum?id=bERaNdoegnO",
         ),
+        PolicySpec(
+            name="sampled_muzero",
+            policy="lz_muzero.policy_sampled:SampledMuZeroPolicy",
+            config="lz_muzero.config_variants:SampledMuZeroConfig",
+            summary="Plans among sampled actions, vectors of numbers too.",
+            default_model="SampledMuZeroModel",
+            presets="lz_muzero.presets.sampled_muzero",
+            paper="arXiv:2104.06303",
+        ),
+        PolicySpec(
+            name="sampled_efficientzero",
+            policy="lz_muzero.policy_sampled_efficientzero:SampledEfficientZeroPolicy",
+            config="lz_muzero.config_variants:SampledEfficientZeroConfig",
+            summary="Sampled actions and sums of rewards together.",
+            default_model="SampledEfficientZeroModel",
+            presets="lz_muzero.presets.sampled_efficientzero",
+            paper="arXiv:2104.06303",
+        ),
     ]
 
 
 @hookimpl
 def lz_register_models() -> list[ModelSpec]:
-    """MuZero's networks for images and for vectors."""
+    """Networks for images and for vectors."""
     return [
         ModelSpec(
             name="MuZeroModel",
@@ -72,5 +90,25 @@ def lz_register_models() -> list[ModelSpec]:
             name="MuZeroContextModelMLP",
             model="lz_muzero.model_mlp:MuZeroContextModelMLP",
             summary="The layers over vectors, with roots carried on (model_type mlp_context).",
+        ),
+        ModelSpec(
+            name="SampledMuZeroModel",
+            model="lz_muzero.model_sampled:SampledMuZeroModel",
+            summary="Sampled MuZero's convolutions, with Gaussian policies over vectors.",
+        ),
+        ModelSpec(
+            name="SampledMuZeroModelMLP",
+            model="lz_muzero.model_sampled:SampledMuZeroModelMLP",
+            summary="Sampled MuZero's fully connected layers, with Gaussian policies over vectors.",
+        ),
+        ModelSpec(
+            name="SampledEfficientZeroModel",
+            model="lz_muzero.model_sampled_efficientzero:SampledEfficientZeroModel",
+            summary="SampledMuZeroModel whose reward head is an LSTM over steps.",
+        ),
+        ModelSpec(
+            name="SampledEfficientZeroModelMLP",
+            model="lz_muzero.model_sampled_efficientzero:SampledEfficientZeroModelMLP",
+            summary="SampledMuZeroModelMLP whose reward head is an LSTM over steps.",
         ),
     ]

@@ -34,12 +34,14 @@ class MuZeroPolicy(TargetingPolicy):
 
     * which networks there are: `models`;
     * what is searched and how: `_tree_spec`, `_dynamics`, `_root_noise`;
-    * which action is taken, and what is stored and told: `_choose`, `_pick`, `_best`, `_answer`,
-      `_stored`, `_told`, `columns`;
+    * which action is taken, and what is stored and told: `_choose`, `_pick`, `_best`, `_actions`,
+      `_explore`, `_answer`, `_stored`, `_told`, `columns`;
+    * what stands for a search where there is none: `_without_search`, `_at_random`;
     * what a batch holds: `_current_batch`, `_target_batch` and the records `current_class` and
       `target_class`; what is learned: `_reward_target`, `_value_target`, `_policy_target`,
       `_reanalyze_batch`, `_search_again`;
-    * how: `_unroll`, `_imagine`, `_losses`, `_loss_weights`, `_metrics`;
+    * how: `_unroll`, `_imagine`, `_losses`, `_policy_loss`, `_entropy`, `_loss_weights`,
+      `_metrics`;
     * what is told of it: `reward_name`, `untold`.
     """
 
@@ -169,13 +171,17 @@ class MuZeroPolicy(TargetingPolicy):
             f"{self.reward_name}_loss": head_loss(
                 unrolled.reward, reward, model.reward_support
             ).sum(0),
-            "policy_entropy": (losses.entropy(unrolled.policy_logits) * batch.mask.T).sum(0),
+            "policy_entropy": (self._entropy(unrolled.policy_logits) * batch.mask.T).sum(0),
             "consistency_loss": self._consistency_loss(unrolled, batch),
         }
 
     def _policy_loss(self, unrolled: Unrolled, batch: CurrentBatch, target: TargetBatch) -> Tensor:
         policy = target.target_policy.transpose(0, 1)
         return losses.cross_entropy(unrolled.policy_logits, policy).sum(0)
+
+    def _entropy(self, policy_logits: Tensor) -> Tensor:
+        """Return the entropy of policies (..., A), (...,) in nats."""
+        return losses.entropy(policy_logits)
 
     def _consistency_loss(self, unrolled: Unrolled, batch: CurrentBatch) -> Tensor:
         """Return how far imagined latents are from those of the frames that came, (B,)."""

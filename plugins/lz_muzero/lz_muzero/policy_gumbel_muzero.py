@@ -70,7 +70,7 @@ class GumbelMuZeroPolicy(MuZeroPolicy):
         return self._best(found, asked)
 
     def _best(self, found: SearchResult, asked: Asked) -> Array:
-        """Return the (N,) winners of Sequential Halving."""
+        """Return the (N,) edges that win Sequential Halving."""
         return super()._best(found, asked) if found.best_edge is None else found.best_edge
 
     def _stored(self, found: SearchResult) -> dict[str, Array]:

@@ -130,10 +130,11 @@ class ReanalyzingPolicy(ActingPolicy):
         first, stop = int(offset.min()), int(offset.max()) + 1
         frames = windows.frames(first, stop)
         position = windows.index[row] + offset
+        vectors = self._cfg.model.continuous_action_space
         asked = Asked(
             position,
             torch.from_numpy(stacked_at(frames, row, offset - first, self.frame_stack)),
-            windows.take("action_mask", first, stop)[row, offset - first],
+            None if vectors else windows.take("action_mask", first, stop)[row, offset - first],
             windows.take("to_play", first, stop)[row, offset - first],
             noun="replay row",
         )

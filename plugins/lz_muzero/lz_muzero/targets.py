@@ -7,7 +7,7 @@ Rewards and actions of position t + j stand in column j. T is the number of tran
 episode, so `steps_left` is T - t, and position T has an observation but no action.
 
 Shape letters: B sampled positions, K unroll steps, n td_steps, A actions, S stacked frames,
-F one frame, M positions whose value is asked for.
+F one frame, M positions whose value is asked for, D numbers of an action that is a vector.
 """
 
 import warnings
@@ -32,7 +32,7 @@ class CurrentBatch(NamedTuple):
     """What the model is unrolled on: the first documented half of a batch."""
 
     obs: Values  # (B, (S + K) * F0, *F[1:]) frames t-S+1 .. t+K, oldest first, in their own dtype
-    action: Values  # (B, K) int64
+    action: Values  # (B, K) int64, or (B, K, D) float32
     mask: Values  # (B, K + 1) float32, 1 = the position has an action
     index: Values  # (B,) int64 replay rows
     weights: Values  # (B,) float32 importance weights
@@ -54,13 +54,17 @@ def fill_absorbing(action: Array, known: Array, seeds: Array, num_actions: int) 
     """Replace actions after the end by uniform ones, a pure function of each row's seed.
 
     Args:
-        action: (B, K) int64.
+        action: (B, K) int64, or (B, K, D) float32 in (-1, 1).
         known: (B, K) bool, True = a real action.
         seeds: (B,) uint64.
-        num_actions: A.
+        num_actions: A; of no account where actions are vectors.
     """
-    u = uniform(seeds[:, None], np.arange(action.shape[1]))
-    return np.where(known, action, (u * num_actions).astype(action.dtype))
+    number = np.arange(action[0].size).reshape(action.shape[1:])
+    lone = (1,) * (action.ndim - 1)
+    u = uniform(seeds.reshape(-1, *lone), number)
+    anything = u * num_actions if action.dtype.kind == "i" else 2.0 * u - 1.0
+    known = known.reshape(known.shape + lone[1:])
+    return np.where(known, action, anything.astype(action.dtype))
 
 
 # --- n-step values --------------------------------------------------------------------------------

@@ -190,7 +190,8 @@ def episode(policy, number, length, *, terminated):
     found = {c.name: plausible(c, rows, actions, rng) for c in columns}
     found["root_value"][-1] = np.nan
     found["to_play"][:] = -1
-    found["action_mask"][:] = True
+    if "action_mask" in found:
+        found["action_mask"][:] = True
     return Segment(
         episode=number,
         offset=0,

@@ -15,7 +15,7 @@ import torch
 from lz_muzero import acting
 from lz_muzero.config import MuZeroConfig
 
-from lzcore.base import ConfigError
+from lzcore.base import ActionSpace, ConfigError
 from lzcore.base.config import Only
 from lzcore.base.structure import nest, paths_of
 from lzcore.search import make_tree
@@ -130,7 +130,7 @@ def frames(channels):
     return SimpleNamespace(
         frame_shape=(channels, 8, 8),
         frame_dtype=np.dtype(np.uint8),
-        action=SimpleNamespace(size=3),
+        action=ActionSpace("discrete", 3),
     )
 
 

@@ -18,13 +18,14 @@ from lzcore.registry import get_registry
 HERE = Path(__file__).parent
 LSTM = {"model": {"lstm_hidden_size": 16}}
 VECTORS = {"model": {"continuous_action_space": True, "num_of_sampled_actions": 5}}
+FEWER = {"model": {"num_of_sampled_actions": 2}, "normalize_prob_of_sampled_actions": True}
 SSL = {"model": {"self_supervised_learning_loss": True}, "ssl_loss_weight": 2.0}
 KINDS = {  # what is tested under which name: the policy, and settings of it
     "muzero": ("muzero", SSL),
     "muzero with context": ("muzero", {"model": {"model_type": "mlp_context"}}),
     "efficientzero": ("efficientzero", LSTM),
     "gumbel_muzero": ("gumbel_muzero", {}),
-    "sampled_muzero": ("sampled_muzero", {"model": {"num_of_sampled_actions": 2}}),
+    "sampled_muzero": ("sampled_muzero", FEWER),
     "sampled_muzero of vectors": ("sampled_muzero", VECTORS),
     "sampled_efficientzero": ("sampled_efficientzero", LSTM),
     "sampled_efficientzero of vectors": ("sampled_efficientzero", VECTORS),
