@@ -18,7 +18,7 @@ from lz_muzero import losses, shapes
 from lz_muzero.augmentation import augment
 from lz_muzero.decisions import Array
 from lz_muzero.losses import Unrolled
-from lz_muzero.monitor import analysis, monitored, probe_of, to_floats
+from lz_muzero.monitor import ANALYSIS, analysis, monitored, probe_of, to_floats
 from lz_muzero.optim import make_optimizer, make_scheduler
 from lz_muzero.state import need, on_cpu
 from lz_muzero.targets import AUGMENT, CurrentBatch, TargetBatch, TargetingPolicy
@@ -124,17 +124,20 @@ class MuZeroPolicy(TargetingPolicy):
 
     def _observation(self, obs: Tensor, step: int) -> Tensor:
         """Return the stacked observation (B, *O) of unroll step `step`, augmented if so set."""
-        width = shapes.frame_width(self._cfg.model)
-        if step == 0:
-            seen = obs[:, : width * self.frame_stack]
-        else:
-            begin, end = self._get_target_obs_index_in_step_k(step - 1)
-            seen = obs[:, width + begin : width + end]
+        seen = self._as_seen(obs, step)
         if not self._cfg.use_augmentation:
             return seen
         generator = torch.Generator(self._device)
         generator.manual_seed(int(self._learn_seeds(AUGMENT, step)))
         return augment(seen, self._cfg.augmentation, generator)
+
+    def _as_seen(self, obs: Tensor, step: int) -> Tensor:
+        """Return the stacked observation (B, *O) of unroll step `step` as it was."""
+        width = shapes.frame_width(self._cfg.model)
+        if step == 0:
+            return obs[:, : width * self.frame_stack]
+        begin, end = self._get_target_obs_index_in_step_k(step - 1)
+        return obs[:, width + begin : width + end]
 
     def _get_target_obs_index_in_step_k(self, step: int) -> tuple[int, int]:
         """Return where step k's stacked observation lies in the frames after the first one."""
@@ -271,7 +274,9 @@ class MuZeroPolicy(TargetingPolicy):
 
     def _monitor_vars_learn(self) -> list[str]:
         names = monitored(self.reward_name, extra_statistics=self._cfg.monitor_extra_statistics)
-        told = [name for name in names if name not in self.untold]
+        norms = self._cfg.analysis_sim_norm or self._cfg.model.analysis_sim_norm
+        untold = self.untold - {*ANALYSIS} if norms else self.untold
+        told = [name for name in names if name not in untold]
         return [*told, *(part for part in self._loss_weights() if part not in names)]
 
     # --- what is kept -----------------------------------------------------------------------------
