@@ -128,17 +128,20 @@ class MuZeroPolicy(TargetingPolicy):
 
     def _observation(self, obs: Tensor, step: int) -> Tensor:
         """Return the stacked observation (B, *O) of unroll step `step`, augmented if so set."""
-        width = shapes.frame_width(self._cfg.model)
-        if step == 0:
-            seen = obs[:, : width * self.frame_stack]
-        else:
-            begin, end = self._get_target_obs_index_in_step_k(step - 1)
-            seen = obs[:, width + begin : width + end]
+        seen = self._as_seen(obs, step)
         if not self._cfg.use_augmentation:
             return seen
         generator = torch.Generator(self._device)
         generator.manual_seed(int(self._learn_seeds(AUGMENT, step)))
         return augment(seen, self._cfg.augmentation, generator)
+
+    def _as_seen(self, obs: Tensor, step: int) -> Tensor:
+        """Return the stacked observation (B, *O) of unroll step `step` as it was."""
+        width = shapes.frame_width(self._cfg.model)
+        if step == 0:
+            return obs[:, : width * self.frame_stack]
+        begin, end = self._get_target_obs_index_in_step_k(step - 1)
+        return obs[:, width + begin : width + end]
 
     def _get_target_obs_index_in_step_k(self, step: int) -> tuple[int, int]:
         """Return where step k's stacked observation lies in the frames after the first one."""
