@@ -638,8 +638,11 @@ def declared():
     """Settings that MuZero does not have, or has with another default or meaning."""
     theirs = paths_of(MuZeroConfig)
     for path, ours in paths_of(StochasticMuZeroConfig).items():
-        fields = [field and (field.default, field.metadata) for field in (ours, theirs.get(path))]
-        refused = isinstance(ours.validator, Only)
+        fields = [
+            field and (field.default, field.metadata, isinstance(field.validator, Only))
+            for field in (ours, theirs.get(path))
+        ]
+        refused = fields[0][2]
         if fields[0] != fields[1] and path not in ("model", "model.model_type") and not refused:
             yield path
 
