@@ -9,7 +9,12 @@ from pathlib import Path
 import attrs
 import pytest
 from lz_muzero.config import MuZeroConfig
-from lz_muzero.config_variants import SampledEfficientZeroConfig, SampledMuZeroConfig
+from lz_muzero.config_variants import (
+    EfficientZeroConfig,
+    GumbelMuZeroConfig,
+    SampledEfficientZeroConfig,
+    SampledMuZeroConfig,
+)
 from lz_muzero.monitor import monitored
 from lz_muzero.policy_sampled import STATISTICS
 from lz_muzero.reanalysis import EVALUATIONS
@@ -21,6 +26,8 @@ from lzcore.base.toml import show
 README = Path(__file__).parents[1] / "README.md"
 TABLES = {  # mark in the README -> whose settings, without those of
     "settings": (MuZeroConfig, None),
+    "settings of efficientzero": (EfficientZeroConfig, MuZeroConfig),
+    "settings of gumbel_muzero": (GumbelMuZeroConfig, MuZeroConfig),
     "settings of sampled_muzero": (SampledMuZeroConfig, MuZeroConfig),
     "settings of sampled_efficientzero": (SampledEfficientZeroConfig, SampledMuZeroConfig),
 }
