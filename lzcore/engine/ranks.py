@@ -130,7 +130,7 @@ def facts_of(ranks: Ranks, batch_size: int) -> dict[str, str]:
     if ranks.count == 1:
         return {}
     share = share_of(batch_size, ranks)
-    return {"ranks": f"{ranks.count}, of which each collects, and draws {share} of {batch_size}"}
+    return {"ranks": f"{ranks.count}, each with {share} of the {batch_size} samples of a batch"}
 
 
 class NoLines(JsonLines):
