@@ -63,6 +63,7 @@ class RunDirectory:
         self.replay = path / "replay"
         self.tensorboard = path / "tensorboard"
         self.diverged = path / "diverged_batch.pt"
+        self.go_on = f"lz run --resume {path}"  # the command that resumes the run
 
     @classmethod
     def create(cls, path: Path) -> "RunDirectory":
@@ -104,6 +105,7 @@ class RunDirectory:
         found = RunDirectory(self.path)
         if ranks.count > 1:
             found.replay = self.replay / f"rank{ranks.rank}"
+            found.go_on = f"torchrun --no-python --nproc-per-node {ranks.count} {self.go_on}"
             found.diverged = self.diverged.with_stem(f"{self.diverged.stem}_rank{ranks.rank}")
         return found
 

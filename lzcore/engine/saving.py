@@ -138,7 +138,7 @@ def of_rank(content: dict[str, Any], ranks: Ranks, path: Path) -> dict[str, Any]
     if len(others) + 1 != ranks.count:
         raise CheckpointError(
             f"{path} is of {len(others) + 1} ranks and this run has {ranks.count}. Resume with as "
-            f"many as wrote it: torchrun --nproc-per-node {len(others) + 1}."
+            f"many as wrote it: torchrun --no-python --nproc-per-node {len(others) + 1} lz run ..."
         )
     if ranks.first:
         return content

@@ -274,7 +274,7 @@ class Trainer:
             self._finish(ended_by, error)
 
     def _last_checkpoint(self) -> str:
-        kept, path = self._saver.store.kept(), self._run.directory.path
+        kept, go_on = self._saver.store.kept(), self._run.directory.go_on
         if not kept:
-            return f"There is no checkpoint yet; `lz run --resume {path}` begins again."
-        return f"`lz run --resume {path}` goes on from {kept[-1].name}."
+            return f"There is no checkpoint yet; `{go_on}` begins again."
+        return f"`{go_on}` goes on from {kept[-1].name}."

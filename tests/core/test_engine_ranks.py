@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -17,9 +18,12 @@ from engine_killing import assert_same, whole
 from lzcore.base import CheckpointError, ConfigError, LzError, RankError
 from lzcore.base.ranks import Ranks
 from lzcore.engine.checkpoint import load_file, numbered
+from lzcore.engine.clock import Clock
 from lzcore.engine.collector import CollectStats
+from lzcore.engine.learner import Learner
 from lzcore.engine.metrics import read_lines
 from lzcore.engine.ranks import share_of, together
+from lzcore.engine.rundir import RunDirectory
 from lzcore.engine.starting import train
 from lzcore.registry import hookimpl
 from lzcore.testing.ranks import Call, one_by_one
@@ -49,6 +53,11 @@ def killed(out):
 
     TinyPolicy._forward_learn = learn
     return run(out)
+
+
+def offline(out):
+    """Train with evaluations at the end, which need a second policy."""
+    return run(out, eval_offline=True)
 
 
 def broken(out):
@@ -94,6 +103,7 @@ def ended(place, fake_site):
         "resumed": Call(run, (place / "killed", True)),
         "one rank": Call(run, (place / "whole", True), ranks=1),
         "stopped": Call(stopped, (place / "stopped",)),
+        "offline": Call(offline, (place / "offline",)),
         "broken": Call(broken, (place / "broken",)),
         "uneven": Call(uneven, (place / "uneven",)),
         "alone": Call(run, (place / "alone",), ranks=1),
@@ -149,6 +159,33 @@ def test_rank_0_alone_evaluates_and_keeps_the_logs(both, place):
     }  # fmt: skip
     assert both[0].best_return is not None
     assert both[1].best_return is None
+
+
+def test_rank_0_alone_measures_weights_put_aside(ended, place):
+    outcomes = [rank.value for rank in ended["offline"]]
+    lines = list(read_lines(place / "offline" / "metrics.jsonl"))
+
+    assert [outcome.ended_by for outcome in outcomes] == ["max_env_steps"] * 2
+    assert sum(line["kind"] == "evaluated" for line in lines) > 1
+
+
+def test_learning_waits_for_all_ranks_and_tells_their_mean():
+    asked = []
+    others = SimpleNamespace(
+        every=lambda fact: asked.append(fact) or False,
+        mean=lambda told: {name: value / 2 for name, value in told.items()},
+    )
+    policy = SimpleNamespace(
+        replay_settings=lambda: SimpleNamespace(use_priority=False),
+        learn_mode=SimpleNamespace(forward=lambda batch: {"total_loss": 3.0}),
+        after_learning=lambda: None,
+    )
+    buffer = SimpleNamespace(can_sample=lambda size: size <= 4, sample=lambda size, policy: size)
+    learner = Learner(policy, buffer, 4, Path("diverged"), others)
+
+    assert not learner.ready()
+    assert asked == [True]
+    assert learner.learn(2, Clock()) == {"total_loss": 1.5}
 
 
 # --- apart ----------------------------------------------------------------------------------------
@@ -219,6 +256,15 @@ def test_a_rank_that_fails_ends_the_others_and_leaves_a_checkpoint(ended, place)
     assert latest(place / "broken")["counters"]["env_step"] == 0
 
 
+def test_how_to_go_on_names_torchrun_where_there_are_several_ranks(tmp_path):
+    directory = RunDirectory(tmp_path)
+
+    assert directory.of_rank(Ranks()).go_on == f"lz run --resume {tmp_path}"
+    assert directory.of_rank(Ranks(0, 3)).go_on == (
+        f"torchrun --no-python --nproc-per-node 3 lz run --resume {tmp_path}"
+    )
+
+
 # --- what cannot be -------------------------------------------------------------------------------
 
 
@@ -228,7 +274,7 @@ def test_another_number_of_ranks_cannot_resume_a_run(ended):
     assert isinstance(only.value, CheckpointError)
     assert str(only.value).endswith(
         "is of 2 ranks and this run has 1. Resume with as many as wrote it: "
-        "torchrun --nproc-per-node 2."
+        "torchrun --no-python --nproc-per-node 2 lz run ..."
     )
 
 
