@@ -106,7 +106,7 @@ class BufferSpec(Spec):
 
     kind, word, main = "buffers", "buffer", "buffer"
 
-    # a lzcore.base.Buffer, made as Class(columns, settings, key), and ranks=... if there are several
+    # a lzcore.base.Buffer, made as Class(columns, settings, key), with ranks=... if there are some
     buffer: str = _class_path()
 
 
