@@ -134,8 +134,10 @@ class PolicySettings(Settings):
 
     on_policy: bool = setting(False, "No effect: every policy here learns from replay.", noop=True)
     cuda: bool = setting(False, "Use the GPU if there is one.")
-    multi_gpu: bool = setting(False, "Average gradients over ranks.")
-    bp_update_sync: bool = setting(True, "All-reduce after backward rather than during it.")
+    multi_gpu: bool = setting(False, "Average gradients over the ranks that torchrun has started.")
+    bp_update_sync: bool = setting(
+        True, "With multi_gpu: exchange gradients after backward rather than during it."
+    )
     traj_len_inf: bool = setting(False, "No effect: episodes are stored whole.", noop=True)
     model: ModelSettings = setting(attrs.Factory(ModelSettings), "The network.")
     learn: LearnSettings = setting(attrs.Factory(LearnSettings), "Learning, documented part.")

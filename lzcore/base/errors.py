@@ -44,6 +44,10 @@ class DivergedError(LzError, RuntimeError):
     """A loss that is no longer a number; the batch that caused it has been saved."""
 
 
+class RankError(LzError, RuntimeError):
+    """Ranks of one run that were not started together, or that cannot reach each other."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known name closest to `name`, or nothing."""
     found = get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -7,6 +7,7 @@ call the functions of its three modes.
 Shape letters: N environments that are ready, A actions.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ import torch
 from lzcore.base.config import LoopSettings, PolicySettings
 from lzcore.base.env import Observed, Spaces
 from lzcore.base.errors import ConfigError
+from lzcore.base.gradients import GradientMean, Learning
 from lzcore.base.replay import Column, ReplaySettings, Segment, Windows
 
 Array = npt.NDArray[Any]
@@ -101,6 +103,7 @@ class Policy(ABC):
             RuntimeError: model is not an nn.Module.
             ValueError: enable_field has a name that is not a mode.
             ConfigError: a setting is unknown or out of range, or the device cannot be used.
+            RankError: multi_gpu is on, learn is enabled, and there is no process group.
         """
         self._cfg: Any = self.config_class.of(cfg)
         fields = set(self.total_field if enable_field is None else enable_field)
@@ -112,6 +115,9 @@ class Policy(ABC):
         self._enabled = fields
         self._device = self._choose_device()
         self._model = self._create_model(self._cfg, model).to(self._device)
+        self._gradient_mean = GradientMean()
+        if self._cfg.multi_gpu and "learn" in fields:
+            self._init_multi_gpu_setting(self._model, self._cfg.bp_update_sync)
         self._init_shared()
         for name in ("learn", "collect", "eval"):
             if name in fields:
@@ -121,6 +127,8 @@ class Policy(ABC):
         wanted = self._cfg.device
         if wanted == "auto":
             wanted = "cuda" if self._cfg.cuda and torch.cuda.is_available() else "cpu"
+        if wanted == "cuda" and self._cfg.multi_gpu:
+            wanted = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         try:
             device = torch.device(wanted)
             torch.zeros(1, device=device).item()  # some devices fail only when they are used
@@ -275,6 +283,37 @@ class Policy(ABC):
 
     def _get_n_episode(self) -> int | None:
         return self._cfg.get("n_episode")  # type: ignore[no-any-return]
+
+    # --- several ranks --------------------------------------------------------------------------
+
+    def _init_multi_gpu_setting(self, model: Learning, bp_update_sync: bool) -> None:
+        """Give `model` rank 0's weights on every rank, and prepare `sync_gradients` for it.
+
+        Called for the policy's model before the modes are prepared. What else learns (a second
+        network, weights of losses) is named by a call in `_init_learn`.
+
+        Args:
+            model: a module, whose buffers are copied too, or parameters; what one backward
+                reaches is named together if `bp_update_sync` is False.
+            bp_update_sync: average gradients after backward, in one message; False: while backward
+                goes on, parameter by parameter.
+        Raises:
+            RankError: a RuntimeError; there is no process group.
+        """
+        self._gradient_mean.begin(model, overlap=not bp_update_sync)
+
+    def sync_gradients(self, model: Learning) -> None:
+        """Average gradients over the ranks: after backward, before clipping and stepping.
+
+        Without `multi_gpu`, nothing happens.
+
+        Args:
+            model: a module or parameters; one without gradient counts as having zeros.
+        Raises:
+            RankError: a RuntimeError; another rank has ended.
+        """
+        if self._cfg.multi_gpu:
+            self._gradient_mean.finish(model)
 
     # --- state ----------------------------------------------------------------------------------
 

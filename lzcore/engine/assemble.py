@@ -12,12 +12,14 @@ from lzcore.base.config import LoopSettings
 from lzcore.base.env import Env
 from lzcore.base.errors import EnvError
 from lzcore.base.policy import Policy
+from lzcore.base.ranks import ALONE, Ranks
 from lzcore.base.replay import Buffer, Column
 from lzcore.base.seeding import stream_key
 from lzcore.engine.collector import Collector
 from lzcore.engine.evaluator import Evaluator
 from lzcore.engine.learner import Learner
 from lzcore.engine.plan import Plan
+from lzcore.engine.ranks import share_of
 from lzcore.engine.rundir import RunDirectory
 from lzcore.engine.segments import SegmentCollector
 from lzcore.engine.settings import Resolved
@@ -36,6 +38,7 @@ class Parts:
     collector: Collector
     evaluator: Evaluator
     learner: Learner
+    ranks: Ranks
 
     def close(self) -> None:
         """Let go of the environments."""
@@ -43,23 +46,24 @@ class Parts:
         self.evaluator.close()
 
 
-def assemble(plan: Plan) -> Parts:
-    """Build everything that a plan names; a function of the plan alone.
+def assemble(plan: Plan, ranks: Ranks = ALONE) -> Parts:
+    """Build everything that a plan names; a function of the plan and the ranks alone.
 
     Raises:
+        ConfigError: the ranks cannot share a batch.
         EnvError: the environment cannot be made, or the policy cannot act in it.
         PluginError: a class cannot be imported.
     """
     policy = make_policy(plan.resolved, plan.registry)
     env = make_env(plan, policy.loop_settings().collector_env_num)
     try:
-        return _joined(plan, policy, env)
+        return _joined(plan, policy, env, ranks)
     except BaseException:
         env.close()
         raise
 
 
-def _joined(plan: Plan, policy: Policy, env: Env) -> Parts:
+def _joined(plan: Plan, policy: Policy, env: Env, ranks: Ranks) -> Parts:
     resolved, seed = plan.resolved, plan.resolved.run.seed
     loop = policy.loop_settings()
     reason = policy.check_spaces(env.spaces)
@@ -68,8 +72,10 @@ def _joined(plan: Plan, policy: Policy, env: Env) -> Parts:
     columns = policy.columns(policy.cfg, env.spaces)
     spec = plan.registry.spec("policies", resolved.policy_name)
     buffer_class = plan.registry.resolve("buffers", spec.buffer)
-    buffer = buffer_class(columns, policy.replay_settings(), stream_key(seed, "replay"))
-    diverged = RunDirectory(plan.directory).diverged
+    with_others = {"ranks": ranks} if ranks.count > 1 else {}
+    key = stream_key(seed, "replay")
+    buffer = buffer_class(columns, policy.replay_settings(), key, **with_others)
+    diverged = RunDirectory(plan.directory).of_rank(ranks).diverged
     return Parts(
         policy=policy,
         loop=loop,
@@ -77,7 +83,8 @@ def _joined(plan: Plan, policy: Policy, env: Env) -> Parts:
         buffer=buffer,
         collector=_collector(plan, policy, columns, env),
         evaluator=make_evaluator(plan, policy, seed),
-        learner=Learner(policy, buffer, loop.batch_size, diverged),
+        learner=Learner(policy, buffer, share_of(loop.batch_size, ranks), diverged, ranks),
+        ranks=ranks,
     )
 
 

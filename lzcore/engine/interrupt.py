@@ -10,7 +10,9 @@ from typing import Any, Self
 class Interrupts:
     """Listens for Ctrl-C inside a `with` block of the main thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        """Prepare to listen; `quiet` leaves it to another process to say what happens."""
+        self._quiet = quiet
         self.asked = False  # whether Ctrl-C was pressed
         self._before: Any = None
         self._listens = threading.current_thread() is threading.main_thread()
@@ -28,7 +30,8 @@ class Interrupts:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        print(
-            "\nlz: finishing this iteration, then saving. Ctrl-C again stops at once.",
-            file=sys.stderr,
-        )
+        if not self._quiet:
+            print(
+                "\nlz: finishing this iteration, then saving. Ctrl-C again stops at once.",
+                file=sys.stderr,
+            )

@@ -12,6 +12,7 @@ from typing import Any
 from lzcore.base.config import LoopSettings
 from lzcore.base.errors import DivergedError
 from lzcore.base.policy import Policy
+from lzcore.base.ranks import ALONE, Ranks
 from lzcore.base.replay import Buffer, Windows
 from lzcore.engine.checkpoint import save_file
 from lzcore.engine.clock import Clock
@@ -107,25 +108,34 @@ class _Means:
 class Learner:
     """Makes learn steps on batches of the buffer."""
 
-    def __init__(self, policy: Policy, buffer: Buffer, batch_size: int, diverged: Path) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        buffer: Buffer,
+        batch_size: int,
+        diverged: Path,
+        ranks: Ranks = ALONE,
+    ) -> None:
         """Prepare learning.
 
         Args:
             policy: learns.
             buffer: is drawn from, and told of priorities.
-            batch_size: B.
+            batch_size: B, this rank's share of a batch.
             diverged: where a batch is saved whose loss is not a number.
+            ranks: that make each learn step together.
         """
         self._policy = policy
         self._buffer = buffer
         self._batch_size = batch_size
         self._diverged = diverged
+        self._ranks = ranks
         self._use_priority = policy.replay_settings().use_priority
         self._loop = policy.loop_settings()
 
     def ready(self) -> bool:
-        """Whether the buffer holds enough for a batch."""
-        return self._buffer.can_sample(self._batch_size)
+        """Whether every rank's buffer holds enough for its share of a batch."""
+        return self._ranks.every(self._buffer.can_sample(self._batch_size))
 
     def learn(self, steps: int, clock: Clock, reanalyses: int = 0) -> dict[str, float]:
         """Make learn steps and tell the policy that they are made.
@@ -135,7 +145,7 @@ class Learner:
             clock: counts "sample", "learn" and "reanalyze".
             reanalyses: how often the buffer is reanalyzed: before the first step, and in between.
         Returns:
-            The mean of each number that the policy returned.
+            The mean of each number that the policy returned, over steps and ranks.
         Raises:
             DivergedError: a loss is not a number; the batch that caused it is saved.
         """
@@ -147,7 +157,7 @@ class Learner:
             learned.add(self._step(clock))
         self._policy.after_learning()
         clock.lap("learn")
-        return {**learned.told(), **reanalyzed.told()}
+        return {**self._ranks.mean(learned.told()), **reanalyzed.told()}
 
     def _reanalyze(self, clock: Clock) -> Mapping[str, float]:
         loop = self._loop

@@ -89,7 +89,7 @@ class Progress:
         )
         self._print(f"  time: {shares(run.clock.total)}")
         if outcome.ended_by in ("interrupted", "failed"):
-            self._print(f"  go on with: lz run --resume {outcome.directory}")
+            self._print(f"  go on with: {run.directory.go_on}")
 
     def _show(self, run: Run) -> None:
         text = self.line(run)

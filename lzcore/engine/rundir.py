@@ -5,6 +5,8 @@ run.json         versions, seed, commands, machine; one entry for each session
 metrics.jsonl    what happened, without times        times.jsonl    what it took
 checkpoints/     the last few, and best.pt           replay/        rows of stored episodes
 tensorboard/     the metrics as event files
+
+Of a run of several ranks, replay/rank0, replay/rank1 and so on hold the rows of each.
 """
 
 import fcntl
@@ -24,6 +26,7 @@ import torch
 
 import lzcore
 from lzcore.base.errors import CheckpointError
+from lzcore.base.ranks import Ranks
 from lzcore.engine.files import write_atomically, writing
 
 FORMAT = 1  # of run.json
@@ -60,6 +63,7 @@ class RunDirectory:
         self.replay = path / "replay"
         self.tensorboard = path / "tensorboard"
         self.diverged = path / "diverged_batch.pt"
+        self.go_on = f"lz run --resume {path}"  # the command that resumes the run
 
     @classmethod
     def create(cls, path: Path) -> "RunDirectory":
@@ -95,6 +99,15 @@ class RunDirectory:
                 "Give the directory that `lz run` printed."
             )
         return self
+
+    def of_rank(self, ranks: Ranks) -> "RunDirectory":
+        """Return the directory as one of several ranks writes to it, apart from the others."""
+        found = RunDirectory(self.path)
+        if ranks.count > 1:
+            found.replay = self.replay / f"rank{ranks.rank}"
+            found.go_on = f"torchrun --no-python --nproc-per-node {ranks.count} {self.go_on}"
+            found.diverged = self.diverged.with_stem(f"{self.diverged.stem}_rank{ranks.rank}")
+        return found
 
     def forget(self) -> None:
         """Remove the directory if nothing was written to it."""

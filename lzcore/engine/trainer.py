@@ -24,36 +24,34 @@ from lzcore.engine.learner import reanalyses_due, steps_allowed, steps_owed
 from lzcore.engine.metrics import JsonLines
 from lzcore.engine.observers import MetricsLog, TensorBoard
 from lzcore.engine.plan import Ending, Outcome, Plan, Run
+from lzcore.engine.ranks import NoLines, facts_of, joined, opened, plan_of, together
 from lzcore.engine.rundir import RunDirectory, session_facts
 from lzcore.engine.saving import Saver, counters_of
+from lzcore.registry import Relay, unheard
 
 
 def run_local(plan: Plan) -> Outcome:
-    """Carry a plan out in this process.
+    """Carry a plan out in this process, which may be one of several ranks.
 
     Returns:
         How the run ended.
     Raises:
         LzError: something that the user can mend stopped it; the run directory stays usable.
     """
-    with steady_torch(plan.resolved.run.threads), Interrupts() as interrupts:
-        new = not plan.directory.exists()
-        if plan.resume:
-            directory = RunDirectory.open(plan.directory)
-        else:
-            directory = RunDirectory.create(plan.directory)
-        with directory.locked():
-            try:
-                parts = assemble(plan)
-            except BaseException:
-                if new:
-                    directory.forget()
-                raise
-            try:
+    with (
+        steady_torch(plan.resolved.run.threads),
+        joined(plan.resolved.policy.multi_gpu) as ranks,
+        Interrupts(quiet=not ranks.first) as interrupts,
+        opened(plan, ranks) as directory,
+    ):
+        plan = plan_of(plan, ranks, directory.path)
+        parts = assemble(plan, ranks)
+        try:
+            if ranks.first:
                 directory.write_config(plan.resolved.to_toml())
-                return Trainer(plan, directory, parts, interrupts).train()
-            finally:
-                parts.close()
+            return Trainer(plan, directory, parts, interrupts).train()
+        finally:
+            parts.close()
 
 
 @contextmanager
@@ -80,11 +78,11 @@ class Trainer:
         """Begin the run, or continue from its latest checkpoint."""
         self._plan = plan
         self._parts = parts
+        self._ranks = parts.ranks
         self._interrupts = interrupts
         self._saver = Saver(directory, parts, plan.resolved.run.keep_checkpoints)
         self._run = self._begun(directory)
-        own = (MetricsLog(), *(TensorBoard() for _ in range(self._run.settings.tensorboard)))
-        self._hook = plan.registry.observers((*own, *plan.observers))
+        self._hook = self._watched() if self._ranks.first else unheard()
         self._timed: dict[str, float] = {}  # what times.jsonl has told of
         self._torch_key = stream_key(self._run.settings.seed, "torch")
         self._evaluations = Evaluations(
@@ -96,31 +94,41 @@ class Trainer:
             every=self._run.settings.eval_every or parts.loop.eval_freq,
             offline=self._second_policy if parts.loop.eval_offline else None,
         )
-        self._evaluations.forget_others()
+        if self._ranks.first:
+            self._evaluations.forget_others()
 
     def _begun(self, directory: RunDirectory) -> Run:
         plan = self._plan
         content = self._saver.restore() if plan.resume else None
         logs = content["logs"] if content else {"metrics": 0, "times": 0}
-        device = str(self._parts.policy.learn_mode.get_attribute("device"))
-        resolved = plan.resolved
-        about = {
-            "policy": resolved.policy_name,
-            "environment": resolved.env_id,
-            "seed": resolved.run.seed,
-        }
-        changed = directory.add_session(about, session_facts(plan.command, device))
-        if changed:
-            print(f"lz: other versions than before: {', '.join(changed)}.", file=sys.stderr)
+        lines = JsonLines if self._ranks.first else NoLines
+        if self._ranks.first:
+            self._note_session(directory)
         return Run(
             plan=plan,
             directory=directory,
             counters=counters_of(content),
             clock=Clock(),
-            metrics=JsonLines(directory.metrics, logs["metrics"]),
-            times=JsonLines(directory.times, logs["times"]),
-            facts=self._parts.policy.facts(),
+            metrics=lines(directory.metrics, logs["metrics"]),
+            times=lines(directory.times, logs["times"]),
+            facts=self._parts.policy.facts() | facts_of(self._ranks, self._parts.loop.batch_size),
         )
+
+    def _note_session(self, directory: RunDirectory) -> None:
+        resolved = self._plan.resolved
+        device = str(self._parts.policy.learn_mode.get_attribute("device"))
+        about = {
+            "policy": resolved.policy_name,
+            "environment": resolved.env_id,
+            "seed": resolved.run.seed,
+        }
+        changed = directory.add_session(about, session_facts(self._plan.command, device))
+        if changed:
+            print(f"lz: other versions than before: {', '.join(changed)}.", file=sys.stderr)
+
+    def _watched(self) -> Relay:
+        own = (MetricsLog(), *(TensorBoard() for _ in range(self._run.settings.tensorboard)))
+        return self._plan.registry.observers((*own, *self._plan.observers))
 
     def _second_policy(self) -> tuple[Policy, Evaluator]:
         policy = make_policy(self._plan.resolved, self._plan.registry, enable_field=["eval"])
@@ -149,9 +157,8 @@ class Trainer:
         run = self._run
         if run.counters.iteration == 0:
             self._save()
-            if self._evaluations.due():
-                self._evaluations.evaluate()
-        while (ended_by := self._ending()) is None:
+            self._evaluate_if_due()
+        while (ended_by := self._ranks.from_first(self._ending())) is None:
             self._iterate()
             if run.counters.iteration % run.settings.checkpoint_every == 0:
                 self._save()
@@ -161,12 +168,16 @@ class Trainer:
         counters, clock = self._run.counters, self._run.clock
         seed_torch(int(derive_seed(self._torch_key, counters.iteration)))
         self._learn(self._collect())
-        if self._evaluations.due():
-            self._evaluations.evaluate()
+        self._evaluate_if_due()
         clock.lap("glue")
         self._tell_times(counters.iteration)
         self._run.metrics.flush()
         counters.iteration += 1
+
+    def _evaluate_if_due(self) -> None:
+        """Evaluate on rank 0; the others wait for it where they next exchange something."""
+        if self._ranks.first and self._evaluations.due():
+            self._evaluations.evaluate()
 
     def _tell_times(self, iteration: int) -> None:
         """Write down what was spent since the last time."""
@@ -188,6 +199,7 @@ class Trainer:
             first_episode=counters.episode,
             clock=clock,
         )
+        stats = together(self._ranks.gathered(stats))
         parts.buffer.push(segments)
         parts.buffer.remove_oldest_data_to_fit()
         counters.env_step += stats.env_steps
@@ -213,7 +225,7 @@ class Trainer:
     # --- the end ----------------------------------------------------------------------------------
 
     def _ending(self) -> Ending | None:
-        """Return why no further iteration begins, if none does."""
+        """Return why no further iteration begins, if none does; what rank 0 returns holds."""
         limits, counters = self._run.settings, self._run.counters
         if self._interrupts.asked:
             return "interrupted"
@@ -228,7 +240,9 @@ class Trainer:
         return None
 
     def _measure_the_end(self) -> list[str]:
-        """Evaluate the last weights, and those put aside, whose files are returned."""
+        """Evaluate the last weights, and those put aside, whose files are returned: on rank 0."""
+        if not self._ranks.first:
+            return []
         if self._evaluations.missing():
             self._evaluations.evaluate()
         return self._evaluations.measure_pending()
@@ -261,7 +275,7 @@ class Trainer:
             self._finish(ended_by, error)
 
     def _last_checkpoint(self) -> str:
-        kept, path = self._saver.store.kept(), self._run.directory.path
+        kept, go_on = self._saver.store.kept(), self._run.directory.go_on
         if not kept:
-            return f"There is no checkpoint yet; `lz run --resume {path}` begins again."
-        return f"`lz run --resume {path}` goes on from {kept[-1].name}."
+            return f"There is no checkpoint yet; `{go_on}` begins again."
+        return f"`{go_on}` goes on from {kept[-1].name}."

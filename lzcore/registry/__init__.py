@@ -4,7 +4,7 @@ from lzcore.registry.discovery import Plugin
 from lzcore.registry.hints import installable
 from lzcore.registry.hookspecs import API, hookimpl
 from lzcore.registry.lookup import Component, Registry, get_registry
-from lzcore.registry.relay import Relay
+from lzcore.registry.relay import Relay, unheard
 from lzcore.registry.specs import (
     KINDS,
     BufferSpec,
@@ -37,4 +37,5 @@ __all__ = [
     "hookimpl",
     "installable",
     "load",
+    "unheard",
 ]

@@ -50,6 +50,11 @@ def _short(value: Any) -> str:
         return f"<{type(value).__name__}>"
 
 
+def unheard() -> "Relay":
+    """Return the hooks of a run that nobody watches."""
+    return Relay(new_manager(), {})
+
+
 class Relay:
     """The hooks as methods: `relay.lz_learned(run=run, metrics=metrics)`.
 

@@ -106,7 +106,8 @@ class BufferSpec(Spec):
 
     kind, word, main = "buffers", "buffer", "buffer"
 
-    buffer: str = _class_path()  # a lzcore.base.Buffer
+    # a lzcore.base.Buffer, made as Class(columns, settings, key), with ranks=... if there are some
+    buffer: str = _class_path()
 
 
 @attrs.frozen(kw_only=True)

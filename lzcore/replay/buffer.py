@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lzcore.base.errors import ConfigError, ReplayError, ShapeError
+from lzcore.base.ranks import ALONE, Ranks
 from lzcore.base.replay import Array, Column, ReplaySettings, Segment
 from lzcore.base.seeding import generator
 from lzcore.replay.draws import PRIORITY, Draw, EpisodeDraw, PriorityDraw, UniformDraw
@@ -42,18 +43,26 @@ class ReplayBuffer:
     Capacity and bytes are kept at all times: a push first forgets the oldest segments.
     """
 
-    def __init__(self, columns: Sequence[Column], settings: ReplaySettings, key: int) -> None:
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        settings: ReplaySettings,
+        key: int,
+        ranks: Ranks = ALONE,
+    ) -> None:
         """Make an empty buffer.
 
         Args:
             columns: what the policy stores of a step.
             settings: how it is kept and drawn.
             key: of the stream of random numbers that draws positions.
+            ranks: which draw together with this one; with priorities, all make each draw.
         Raises:
             ConfigError: the columns or the settings contradict each other.
         """
         self._given = tuple(columns)
         self._settings = settings
+        self._ranks = ranks
         _check_setup(self._given, settings)
         self._columns = self._given + (_PRIORITY,) * settings.use_priority
         self._rng = generator(key)
@@ -69,7 +78,7 @@ class ReplayBuffer:
         self._draw: Draw
         if settings.use_priority:
             self._priorities = PriorityDraw(
-                self._store, settings.priority_alpha, settings.priority_beta
+                self._store, settings.priority_alpha, settings.priority_beta, self._ranks
             )
             self._draw = self._priorities
         elif settings.sample_type == "episode":

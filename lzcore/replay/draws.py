@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from lzcore.base.ranks import ALONE, Ranks
 from lzcore.base.replay import Array
 from lzcore.replay.ring import spans
 from lzcore.replay.store import Range, Store
@@ -35,7 +36,7 @@ class Draw(Protocol):
         """
 
 
-class Ranks(NamedTuple):
+class Ranking(NamedTuple):
     """The eligible rows numbered 0..N-1, those of an episode side by side."""
 
     start: Array  # (segments,) id of the first row
@@ -44,7 +45,7 @@ class Ranks(NamedTuple):
     rows_of: Array  # (episodes,) its eligible rows
 
     @classmethod
-    def of(cls, store: Store) -> "Ranks":
+    def of(cls, store: Store) -> "Ranking":
         """Number the rows that are eligible now."""
         table = store.segments
         eligible, episode = table.read("eligible"), table.read("episode")
@@ -68,7 +69,7 @@ class _RankedDraw(ABC):
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._ranks = Ranks.of(store)
+        self._ranking = Ranking.of(store)
         self._version = store.version
 
     def admit(self, ranges: Iterable[Range]) -> None:
@@ -80,10 +81,10 @@ class _RankedDraw(ABC):
     def draw(self, batch_size: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Draw as the subclass ranks them; every weight is 1."""
         if self._version != self._store.version:
-            self._ranks = Ranks.of(self._store)
+            self._ranking = Ranking.of(self._store)
             self._version = self._store.version
         rank = self._rank(batch_size, rng)
-        return self._ranks.ids(rank), np.ones(batch_size, np.float32)
+        return self._ranking.ids(rank), np.ones(batch_size, np.float32)
 
     @abstractmethod
     def _rank(self, batch_size: int, rng: np.random.Generator) -> Array: ...
@@ -109,7 +110,7 @@ class EpisodeDraw(_RankedDraw):
         )
 
     def _ranks_of_any_episode(self, batch_size: int, rng: np.random.Generator) -> Array:
-        first, rows = self._ranks.first_of, self._ranks.rows_of
+        first, rows = self._ranking.first_of, self._ranking.rows_of
         episode = rng.integers(len(first), size=batch_size)
         ranks: Array = first[episode] + rng.integers(rows[episode])
         return ranks
@@ -118,13 +119,15 @@ class EpisodeDraw(_RankedDraw):
 class PriorityDraw:
     """A row's chance is its priority to the power alpha (arXiv:1511.05952, sec. 3.3).
 
-    Weights are (N P)^-beta, divided by the largest of the batch.
+    Weights are (N P)^-beta, divided by the largest of the batch. Of several ranks each draws an
+    equal share of a joint batch from its own rows; N, P and the largest are then those of all.
     """
 
-    def __init__(self, store: Store, alpha: float, beta: float) -> None:
+    def __init__(self, store: Store, alpha: float, beta: float, ranks: Ranks = ALONE) -> None:
         self._store = store
         self._alpha = alpha
         self._beta = beta
+        self._ranks = ranks
         self._tree = SumTree(0)
 
     # --- following the store --------------------------------------------------------------------
@@ -147,9 +150,9 @@ class PriorityDraw:
             self._store.rows.write(PRIORITY, a, np.zeros(b - a))
 
     def _rebuild(self) -> None:
-        rows, ranks = self._store.rows, Ranks.of(self._store)
+        rows, ranking = self._store.rows, Ranking.of(self._store)
         self._tree = SumTree(rows.size)
-        place = rows.at(ranks.ids(np.arange(self._store.num_eligible)))
+        place = rows.at(ranking.ids(np.arange(self._store.num_eligible)))
         masses = np.zeros(rows.size)
         masses[place] = self._mass(rows.columns[PRIORITY][place])
         self._tree.set_range(0, masses)
@@ -165,11 +168,11 @@ class PriorityDraw:
 
     def draw(self, batch_size: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Draw in proportion to mass."""
-        store, tree = self._store, self._tree
+        store, tree, ranks = self._store, self._tree, self._ranks
         leaves = self._leaves(batch_size, rng)
-        chance = tree.get(leaves) / tree.total
-        weights = (store.num_eligible * chance) ** -self._beta
-        weights /= weights.max()
+        chance = tree.get(leaves) / (tree.total * ranks.count)
+        weights = (ranks.sum(store.num_eligible) * chance) ** -self._beta
+        weights /= ranks.largest(weights.max())
         ids = store.rows.tail + (leaves - store.rows.tail) % store.rows.size
         return ids, weights.astype(np.float32)
 

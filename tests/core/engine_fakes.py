@@ -164,6 +164,7 @@ class TinyPolicy(Policy):
             raise DivergedError(f"The loss is nan at learn step {self._steps}.")
         self._optimizer.zero_grad()
         loss.backward()
+        self.sync_gradients(self._model)
         self._optimizer.step()
         error = (out[:, 1] - reward).detach().abs().numpy() + 0.01
         return {"total_loss": loss.item(), "cur_lr": 0.1, "value_priority_orig": error}

@@ -70,9 +70,10 @@ def whole(directory):
         content.get("counters", {}).pop("seconds", None)
         content.get("logs", {}).pop("times", None)
         found[path.name] = content
-    for path in sorted((directory / "replay").iterdir()):
+    for path in sorted((directory / "replay").rglob("*.npz")):
         with np.load(path) as archive:
-            found[path.name] = {name: archive[name] for name in archive.files}
+            name = str(path.relative_to(directory))
+            found[name] = {name: archive[name] for name in archive.files}
     return found
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from lzcore.engine.config import RunSettings
 from lzcore.engine.evaluator import EvaluationResult
 from lzcore.engine.plan import Counters
 from lzcore.engine.progress import Progress, shares
+from lzcore.engine.rundir import RunDirectory
 
 RESOLVED = SimpleNamespace(
     in_force=lambda: ["tiny on Walk: no preset", "batch_size = 2  [-o]"], run=RunSettings(seed=4)
@@ -19,7 +21,7 @@ RESOLVED = SimpleNamespace(
 def run(*, elapsed=10.0, total=None, counters=None, **settings):
     return SimpleNamespace(
         plan=SimpleNamespace(resolved=RESOLVED),
-        directory=SimpleNamespace(path="runs/x"),
+        directory=RunDirectory(Path("runs/x")),
         counters=Counters(**(counters or {})),
         clock=SimpleNamespace(elapsed=elapsed, total=total or {}),
         settings=RunSettings(**settings),

@@ -194,9 +194,16 @@ class MuZeroConfig(PolicySettings):
     # --- device and search tree -----------------------------------------------------------------
 
     cuda: bool = setting(True, "Use the GPU if there is one.")
-    multi_gpu: bool = setting(False, "Average gradients over ranks.", check=LATER)
+    multi_gpu: bool = setting(
+        False,
+        "Average gradients over the ranks that torchrun has started. Each has these environments, "
+        "episodes and this replay for itself, and its own BatchNorm statistics; batch_size, "
+        "replay_ratio and env steps are of all together.",
+    )
     bp_update_sync: bool = setting(
-        True, "All-reduce gradients after backward rather than during it.", check=LATER
+        True,
+        "With multi_gpu: exchange gradients in one message after backward; false: one by one while "
+        "it goes on.",
     )
     gumbel_algo: bool = setting(False, "Whether search is Gumbel's.", check=BY_NAME)
     sampled_algo: bool = setting(False, "Whether actions are sampled.", check=BY_NAME)

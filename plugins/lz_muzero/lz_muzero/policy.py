@@ -211,9 +211,13 @@ class MuZeroPolicy(TargetingPolicy):
         }
 
     def _gradients(self, loss: Tensor) -> Tensor:
-        """Replace gradients by those of loss / K, clipped; return their norm before that."""
+        """Replace gradients by those of loss / K, clipped; return their norm before that.
+
+        Of several ranks, loss and gradients are means over all their batches.
+        """
         self._optimizer.zero_grad()
         (loss / self._cfg.num_unroll_steps).backward()
+        self.sync_gradients(self._model)
         return nn.utils.clip_grad_norm_(self._model.parameters(), self._cfg.grad_clip_value)
 
     @torch.no_grad()

@@ -6,12 +6,14 @@ those that are documented to have no effect, are tested with the settings themse
 """
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import attrs
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from lz_muzero import acting
 from lz_muzero.config import MuZeroConfig
 
@@ -52,7 +54,14 @@ def kit(make_policy, fill, open_model, pictures, make_episode, monkeypatch):
         data = batch(one)
         return [one.learn_mode.forward(data) for _ in range(count)][-1]
 
+    @contextmanager
+    def group_of_one():
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        yield
+        dist.destroy_process_group()
+
     return SimpleNamespace(
+        group_of_one=group_of_one,
         policy=policy,
         batch=batch,
         learn=learn,
@@ -622,7 +631,7 @@ def device(kit, **given):
     policy._cfg = attrs.evolve(policy._cfg, **given)
     kit.patch.setattr(torch.cuda, "is_available", lambda: True)
     kit.patch.setattr(torch, "zeros", lambda *_, device: torch.ones(1))  # and it computes
-    return policy._choose_device().type
+    return str(policy._choose_device())
 
 
 @changes("cuda")
@@ -635,6 +644,35 @@ def _(kit):
 @changes("device")
 def _(kit):
     assert device(kit, device="cpu") == "cpu"
+
+
+@changes("multi_gpu")
+def _(kit):
+    with pytest.raises(RuntimeError, match="belongs to no group of ranks"):
+        kit.policy({"multi_gpu": True})
+    with kit.group_of_one():
+        assert messages(kit, multi_gpu=True) == 1
+        assert messages(kit) == 0
+    kit.patch.setenv("LOCAL_RANK", "3")
+    assert device(kit, multi_gpu=True) == "cuda:3"
+
+
+@changes("bp_update_sync")
+def _(kit):
+    with kit.group_of_one():
+        policy = kit.policy()
+        parameters = sum(1 for _ in policy._model.parameters())
+        assert messages(kit, multi_gpu=True, bp_update_sync=False) == parameters > 1
+
+
+def messages(kit, **given):
+    """How often a learn step exchanges gradients."""
+    policy, sent = kit.policy(given), []
+    send = dist.all_reduce
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dist, "all_reduce", lambda *a, **k: sent.append(1) or send(*a, **k))
+        kit.learn(policy)
+    return len(sent)
 
 
 @changes("seed")
