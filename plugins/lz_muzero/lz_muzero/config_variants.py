@@ -302,6 +302,12 @@ class StochasticMuZeroConfig(MuZeroConfig):
     use_ture_chance_label_in_chance_encoder: bool = setting(
         False, "Learn from the environment's chance outcomes (documented spelling)."
     )
+    center_codes: bool = setting(
+        True,
+        "Where outcomes are not told, code each by the score that stands out against its mean in "
+        "the batch; false: by the largest, with which one code may come to stand for all.",
+        extension=True,
+    )
     analyze_chance_distribution: bool = setting(False, "Log how often each outcome is met.")
     chance_select: ChanceSelect = setting(
         "quasi_random",

@@ -85,9 +85,20 @@ class StochasticMuZeroNetwork(MuZeroNetwork):
         return self.chance_encoder(torch.cat((before, after), dim=1))
 
 
-def code_of(scores: Tensor) -> Tensor:
-    """Return the one-hot code (..., M) of the largest score; gradients pass as if it were them."""
-    code = F.one_hot(scores.argmax(dim=-1), scores.shape[-1]).to(scores.dtype)
+def code_of(scores: Tensor, counts: Tensor | None = None) -> Tensor:
+    """Return one-hot codes through which gradients pass as if they were the scores.
+
+    Args:
+        scores: (..., M) of transitions.
+        counts: (...,) 1 or 0, which transitions have happened. The code is then the score that
+            stands out most against its mean over these, so that no code can win them all, as it
+            would from the start where its bias is largest. None: the largest score.
+    """
+    standing = scores.detach()
+    if counts is not None:
+        weight = counts[..., None] / counts.sum().clamp_min(1.0)
+        standing = standing - (weight * standing).flatten(0, -2).sum(0)
+    code = F.one_hot(standing.argmax(dim=-1), scores.shape[-1]).to(scores.dtype)
     return code + (scores - scores.detach())
 
 

@@ -134,7 +134,7 @@ class StochasticMuZeroPolicy(MuZeroPolicy):
     def _code(self, scores: Tensor, batch: ChanceBatch) -> Tensor:
         """Return the codes (K, B, M) that the dynamics go on with."""
         if not self._cfg.use_ture_chance_label_in_chance_encoder:
-            return code_of(scores)
+            return code_of(scores, batch.mask.T[:-1] if self._cfg.center_codes else None)
         if batch.chance is None:
             raise ShapeError(
                 "The batch has no chance, and use_ture_chance_label_in_chance_encoder is on; "

@@ -224,6 +224,23 @@ def test_a_code_is_exactly_one_hot_at_the_largest_score():
     assert code_of(scores).tolist() == [[0, 1, 0], [1, 0, 0]]
 
 
+def test_a_code_may_go_by_what_stands_out_among_the_transitions_that_happened():
+    scores = torch.tensor([[2.0, 0.0, 0.5], [2.2, 0.1, 0.3], [2.0, 0.6, 0.1], [9.0, 9.0, 9.0]])
+
+    # the first three: means 2.07, 0.23 and 0.3; above them 0.2, 0.13 and 0.37
+    codes = code_of(scores, torch.tensor([1.0, 1.0, 1.0, 0.0]))
+
+    assert codes[:3].argmax(dim=1).tolist() == [2, 0, 1]
+    assert code_of(scores)[:3].argmax(dim=1).tolist() == [0, 0, 0]
+    assert set(codes.flatten().tolist()) == {0.0, 1.0}
+
+
+def test_right_codes_stay_what_they_are_however_rare_they_are():
+    rare = torch.eye(3)[[0] * 20 + [1] * 2 + [2]]
+
+    assert torch.equal(code_of(rare, torch.ones(len(rare))), rare)
+
+
 def test_gradients_pass_through_a_code_as_if_it_were_the_scores():
     scores = torch.randn(4, M, requires_grad=True)
     pull = torch.randn(4, M)

@@ -14,6 +14,7 @@ from lz_muzero.config_variants import (
     GumbelMuZeroConfig,
     SampledEfficientZeroConfig,
     SampledMuZeroConfig,
+    StochasticMuZeroConfig,
 )
 from lz_muzero.monitor import monitored
 from lz_muzero.policy_sampled import STATISTICS
@@ -30,6 +31,7 @@ TABLES = {  # mark in the README -> whose settings, without those of
     "settings of gumbel_muzero": (GumbelMuZeroConfig, MuZeroConfig),
     "settings of sampled_muzero": (SampledMuZeroConfig, MuZeroConfig),
     "settings of sampled_efficientzero": (SampledEfficientZeroConfig, SampledMuZeroConfig),
+    "settings of stochastic_muzero": (StochasticMuZeroConfig, MuZeroConfig),
 }
 
 
@@ -70,7 +72,8 @@ def test_every_logged_number_is_explained():
     cells = re.findall(r"^\| (`.*?`) \|", README.read_text(), re.MULTILINE)
     rows = {name for cell in cells for name in re.findall(r"`([\w/]+)`", cell)}
 
-    told = {*monitored("reward", extra_statistics=True), *STATISTICS, EVALUATIONS}
+    of_chance = {"afterstate_policy_loss", "afterstate_value_loss", "commitment_loss"}
+    told = {*monitored("reward", extra_statistics=True), *STATISTICS, *of_chance, EVALUATIONS}
     assert {*told, "visit_count_distribution_entropy"} <= rows
 
 

@@ -23,7 +23,7 @@ from lzcore.registry import get_registry
 K, M = 3, 4  # unroll steps, outcomes
 LABELS = {"use_ture_chance_label_in_chance_encoder": True}
 SSL = {"model": {"self_supervised_learning_loss": True}, "ssl_loss_weight": 2.0}
-DIE = "lz_muzero.games:MatchTheDie-v0"
+GAME = "lz_muzero.games:TakeOrLeave-v0"
 TOLD = [
     "collect_mcts_temperature",
     "collect_epsilon",
@@ -375,10 +375,11 @@ def recomputed(policy, data):
     obs, mask = torch.from_numpy(current.obs), torch.from_numpy(current.mask)
     told = {"afterstate_policy_loss": 0.0, "afterstate_value_loss": 0.0, "commitment_loss": 0.0}
     latent = model.initial_inference(obs[:, :4]).latent_state
-    for k in range(K):
-        before, after = obs[:, 4 * k : 4 * k + 4], obs[:, 4 * k + 4 : 4 * k + 8]
-        scores = model.chance_encoder(torch.cat((before, after), dim=1))
-        outcome = scores.argmax(dim=1)
+    of_step = [model.chance_encoder(obs[:, 4 * k : 4 * k + 8]) for k in range(K)]
+    happened = torch.cat([scores[mask[:, k] == 1] for k, scores in enumerate(of_step)])
+    usual = happened.mean(dim=0) if cfg.center_codes else 0.0
+    for k, scores in enumerate(of_step):
+        outcome = (scores - usual).argmax(dim=1)
         if cfg.use_ture_chance_label_in_chance_encoder:
             outcome = torch.from_numpy(current.chance[:, k])
         action = torch.from_numpy(current.action[:, k])
@@ -398,7 +399,9 @@ def recomputed(policy, data):
     return told
 
 
-@pytest.mark.parametrize("given", [{}, LABELS], ids=["encoded", "told"])
+@pytest.mark.parametrize(
+    "given", [{}, {"center_codes": False}, LABELS], ids=["encoded", "not centered", "told"]
+)
 def test_the_losses_of_chance_are_what_they_are_said_to_be(make, sampled, given):
     policy = awake(make(given))
     data = sampled(policy)
@@ -635,15 +638,15 @@ def kit(make, sampled, step, make_episode):
 
 
 def declared():
-    """Settings that MuZero does not have, or has with another default or meaning."""
+    """Settings that MuZero has not, or with another default or meaning, or refuses."""
+
+    def facts(field):
+        return field and (field.default, field.metadata, isinstance(field.validator, Only))
+
     theirs = paths_of(MuZeroConfig)
     for path, ours in paths_of(StochasticMuZeroConfig).items():
-        fields = [
-            field and (field.default, field.metadata, isinstance(field.validator, Only))
-            for field in (ours, theirs.get(path))
-        ]
-        refused = fields[0][2]
-        if fields[0] != fields[1] and path not in ("model", "model.model_type") and not refused:
+        known = path in ("model", "model.model_type") or isinstance(ours.validator, Only)
+        if facts(ours) != facts(theirs.get(path)) and not known:
             yield path
 
 
@@ -675,6 +678,19 @@ def _(kit, _):
 def _(kit, _):
     assert len(kit.sampled(kit.make(LABELS))[0]) == 7
     assert len(kit.sampled(kit.make())[0]) == 6
+
+
+@changes("center_codes")
+def _(kit, path):
+    def met(centered):
+        policy = kit.make({path: centered}, analyze_chance_distribution=True)
+        with torch.no_grad():
+            policy._model.chance_encoder[-1].bias[2] += 100.0  # one score beats all others
+        told = kit.step(policy)
+        return [told[f"chance_share/{m}"] for m in range(M)]
+
+    assert met(False) == [0.0, 0.0, 1.0, 0.0]
+    assert max(met(True)) < 0.9
 
 
 @changes("analyze_chance_distribution")
@@ -740,7 +756,7 @@ def _(kit, path):
 
 SHOWN = {
     "CartPole-v1": ("CartPole-v1", (4,), np.float32, "vector"),
-    "MatchTheDie-v0": (DIE, (6,), np.float32, "vector"),
+    "TakeOrLeave-v0": (GAME, (4,), np.float32, "vector"),
     "vector": ("FrozenLake-v1", (16,), np.float32, "vector"),
     "image": ("ALE/Pong-v5", (1, 64, 64), np.uint8, "image"),
     "board": ("MiniGrid-Empty-v0", (3, 7, 7), np.float32, "board"),
@@ -750,7 +766,7 @@ SHOWN = {
 @pytest.mark.parametrize("name", SHOWN)
 def test_a_preset_settles_an_environment_and_learns(name):
     env_id, shape, dtype, kind = SHOWN[name]
-    action = ActionSpace("discrete", 5)
+    action = ActionSpace("discrete", 2)
     spaces = Spaces(frame_shape=shape, frame_dtype=np.dtype(dtype), kind=kind, action=action)
 
     found = resolve(
@@ -760,7 +776,7 @@ def test_a_preset_settles_an_environment_and_learns(name):
     assert found.preset == name
     assert 0 < found.policy.learning_rate < 0.01
     assert found.policy.update_per_collect is None
-    assert found.policy.use_ture_chance_label_in_chance_encoder == (env_id == DIE)
+    assert found.policy.use_ture_chance_label_in_chance_encoder == (env_id == GAME)
 
 
 def test_the_first_run_is_cartpole():
@@ -780,7 +796,7 @@ TINY = {
 
 
 def test_a_run_learns_from_outcomes_that_the_game_tells(tmp_path):
-    outcome = lzcore.train("stochastic_muzero", DIE, out=tmp_path / "run", quiet=True, **TINY)
+    outcome = lzcore.train("stochastic_muzero", GAME, out=tmp_path / "run", quiet=True, **TINY)
 
     assert outcome.env_steps >= 320
     assert outcome.learn_steps > 0
