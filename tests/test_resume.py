@@ -1,11 +1,12 @@
 """MuZero and variants with the C++ tree, killed with SIGKILL and resumed: the same bit for bit."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent / "core"))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "core")]
 
 from engine_killing import assert_same, run_and_kill, whole
 
@@ -61,3 +62,38 @@ def test_a_run_killed_anywhere_and_resumed_equals_one_that_was_not(name, tmp_pat
 
         assert resumed.ended_by == "max_env_steps", where
         assert_same(whole(resumed.directory), expected, where)
+
+
+VECTORS = {
+    "collector_env_num": 2,
+    "n_episode": 8,
+    "random_collect_episode_num": 8,
+    "num_unroll_steps": 3,
+    "model.num_of_sampled_actions": 4,
+    "model.lstm_hidden_size": 16,
+    "model.support_scale": 10,
+    "num_segments": 8,
+    "game_segment_length": 3,
+    "run.max_env_steps": 120,
+}
+
+
+@pytest.mark.slow
+def test_a_policy_of_vectors_killed_anywhere_and_resumed_equals_a_run_that_was_not(tmp_path):
+    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    policy = "lz_muzero.policy.MuZeroPolicy"
+    kills = ((f"{policy}._search", 30), (f"{policy}._forward_learn", 3), ("os.replace", 6))
+    run_and_kill(
+        "sampled_efficientzero",
+        "learning_envs:Dial",
+        RUN | VECTORS,
+        kills,
+        tmp_path,
+        {**os.environ, "PYTHONPATH": here},
+    )
+    expected = whole(tmp_path / "never")
+
+    for number, kill in enumerate(kills):
+        resumed = train(resume=tmp_path / str(number), quiet=True)
+
+        assert_same(whole(resumed.directory), expected, kill[0])
