@@ -90,7 +90,9 @@ class MuZeroModelSettings(ModelSettings):
     analysis_dormant_ratio: bool = setting(
         False, "Log the share of neurons that stay silent.", check=LATER
     )
-    harmony_balance: bool = setting(False, "Learn the weights of the losses.", check=LATER)
+    harmony_balance: bool = setting(
+        False, "Learn a factor on the weight of each loss, so that none outweighs the others."
+    )
 
     name: str = setting(
         "", "A registered model that replaces the policy's own; empty: none.", extension=True

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lz_muzero import losses, shapes
 from lz_muzero.augmentation import augment
 from lz_muzero.decisions import Array
+from lz_muzero.harmony import Harmony, metric_of
 from lz_muzero.losses import Unrolled
 from lz_muzero.monitor import analysis, monitored, probe_of, to_floats
 from lz_muzero.optim import make_optimizer, make_scheduler
@@ -48,8 +49,17 @@ class MuZeroPolicy(TargetingPolicy):
     def _init_learn(self) -> None:
         super()._init_learn()
         self._optimizer = make_optimizer(self._model, self._cfg)
+        self._learned = list(self._model.parameters())
+        self._harmony = self._init_harmony() if self._cfg.model.harmony_balance else None
         self._scheduler = make_scheduler(self._optimizer, self._cfg)
         self._probe = probe_of(self._model, self._cfg)
+
+    def _init_harmony(self) -> Harmony:
+        """Make the learned weights of losses, which are optimised and clipped with the network."""
+        harmony = Harmony(self._balanced()).to(self._device)
+        self._optimizer.add_param_group({"params": [*harmony.parameters()], "weight_decay": 0.0})
+        self._learned += harmony.parameters()
+        return harmony
 
     def _forward_learn(self, data: Sequence[Any]) -> dict[str, Any]:
         """Take one optimiser step.
@@ -65,7 +75,7 @@ class MuZeroPolicy(TargetingPolicy):
         self._model.train()
         unrolled = self._unroll(batch)
         parts = self._losses(unrolled, batch, target)
-        total = torch.stack([w * parts[name] for name, w in self._loss_weights().items()]).sum(0)
+        total = self._total(parts, batch)
         weighted_total = (batch.weights * total).mean()
         grad_norm = self._gradients(weighted_total)
         priority = self._priority(unrolled, target)
@@ -195,11 +205,29 @@ class MuZeroPolicy(TargetingPolicy):
             "consistency_loss": cfg.ssl_loss_weight,
         }
 
+    def _balanced(self) -> list[str]:
+        """Return the parts whose weights harmony_balance learns: those that are never negative."""
+        # the entropy is one to be high, and the density of a continuous action may exceed 1
+        unbounded = {"policy_loss"} if self._cfg.model.continuous_action_space else set()
+        weights = self._loss_weights().items()
+        return [name for name, weight in weights if weight > 0.0 and name not in unbounded]
+
+    def _total(self, parts: Mapping[str, Tensor], batch: CurrentBatch) -> Tensor:
+        """Return the weighted sum of the parts, (B,)."""
+        weights = self._loss_weights()
+        weighted = {name: weight * parts[name] for name, weight in weights.items()}
+        if self._harmony is not None:
+            # cosines count from -1 on, the least there is
+            steps, weight = batch.mask[:, :-1].sum(1), weights["consistency_loss"]
+            weighted["consistency_loss"] = weighted["consistency_loss"] + weight * steps
+            weighted = self._harmony(weighted)
+        return torch.stack([*weighted.values()]).sum(0)
+
     def _gradients(self, loss: Tensor) -> Tensor:
         """Replace gradients by those of loss / K, clipped; return their norm before that."""
         self._optimizer.zero_grad()
         (loss / self._cfg.num_unroll_steps).backward()
-        return nn.utils.clip_grad_norm_(self._model.parameters(), self._cfg.grad_clip_value)
+        return nn.utils.clip_grad_norm_(self._learned, self._cfg.grad_clip_value)
 
     @torch.no_grad()
     def _priority(self, unrolled: Unrolled, target: TargetBatch) -> Tensor:
@@ -230,7 +258,7 @@ class MuZeroPolicy(TargetingPolicy):
         }
         if self._cfg.monitor_extra_statistics:
             told |= self._statistics(unrolled, target)
-        return told
+        return told if self._harmony is None else told | self._harmony.told()
 
     def _statistics(self, unrolled: Unrolled, target: TargetBatch) -> dict[str, Tensor]:
         reward, name = target.target_reward[:, : self._cfg.num_unroll_steps], self.reward_name
@@ -272,7 +300,9 @@ class MuZeroPolicy(TargetingPolicy):
     def _monitor_vars_learn(self) -> list[str]:
         names = monitored(self.reward_name, extra_statistics=self._cfg.monitor_extra_statistics)
         told = [name for name in names if name not in self.untold]
-        return [*told, *(part for part in self._loss_weights() if part not in names)]
+        told += [part for part in self._loss_weights() if part not in names]
+        learned = self._balanced() if self._cfg.model.harmony_balance else []
+        return told + [metric_of(part) for part in learned]
 
     # --- what is kept -----------------------------------------------------------------------------
 
@@ -286,8 +316,13 @@ class MuZeroPolicy(TargetingPolicy):
                 "rng": {mode: stream.state_dict() for mode, stream in self._streams.items()},
                 "last_iter": self._learn_step,
                 "collect_env_step": self._env_step,
+                **{name: module.state_dict() for name, module in self._learners().items()},
             }
         )
+
+    def _learners(self) -> dict[str, nn.Module]:
+        """Return what learns beside the model, by its name in the state of learning."""
+        return {} if self._harmony is None else {"harmony": self._harmony}
 
     def _load_state_dict_learn(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where the policy that wrote `state_dict` stood; keys of ours may be missing.
@@ -305,6 +340,9 @@ class MuZeroPolicy(TargetingPolicy):
         self._optimizer.load_state_dict(need(state_dict, "optimizer"))
         if "lr_scheduler" in state_dict:
             self._scheduler.load_state_dict(state_dict["lr_scheduler"])
+        for name, module in self._learners().items():
+            if name in state_dict:
+                module.load_state_dict(state_dict[name])
         for mode, stream in state_dict.get("rng", {}).items():
             self._streams[mode].load_state_dict(stream)
         self._learn_step = state_dict.get("last_iter", 0)

@@ -96,7 +96,6 @@ LATER = {
     "target_model_for_intrinsic_reward_update_type": "momentum",
     "target_update_theta_for_intrinsic_reward": 0.1,
     "intrinsic_reward_weight": 0.1,
-    "model.harmony_balance": True,
     "multi_gpu": True,
     "bp_update_sync": False,
     "cal_dormant_ratio": True,

@@ -571,6 +571,14 @@ def _(kit):
     assert torch.equal(policy._observation(constant, 0), constant[:, :2])  # no intensity
 
 
+@changes("model.harmony_balance")
+def _(kit):
+    policy = kit.policy({"model.harmony_balance": True})
+
+    assert kit.learn(policy, 2)["harmony_value"] > 0.0
+    assert "harmony_value" not in kit.learn(kit.policy())
+
+
 @changes("monitor_extra_statistics")
 def _(kit):
     assert "target_value" in kit.learn(kit.policy())
