@@ -87,9 +87,7 @@ class MuZeroModelSettings(ModelSettings):
         "BN", "Norm of the hidden layers: over the batch, the layer, or groups of channels."
     )
     analysis_sim_norm: bool = setting(False, "Log the norms of latents around SimNorm.")
-    analysis_dormant_ratio: bool = setting(
-        False, "Log the share of neurons that stay silent.", check=LATER
-    )
+    analysis_dormant_ratio: bool = setting(False, "Another name of cal_dormant_ratio.")
     harmony_balance: bool = setting(
         False, "Learn a factor on the weight of each loss, so that none outweighs the others."
     )
@@ -423,14 +421,14 @@ class MuZeroConfig(PolicySettings):
         2000, "Learn steps between evaluations.", unit="learn steps", check=COUNT, extension=True
     )
     monitor_extra_statistics: bool = setting(True, "Log predicted and target rewards and values.")
-    cal_dormant_ratio: bool = setting(
-        False, "Log the share of neurons that stay silent.", check=LATER
-    )
-    analysis_dormant_ratio: bool = setting(
-        False, "Another documented name of cal_dormant_ratio.", check=LATER
-    )
+    cal_dormant_ratio: bool = setting(False, "Log the share of neurons that are dormant.")
+    analysis_dormant_ratio: bool = setting(False, "Another name of cal_dormant_ratio.")
     dormant_threshold: float = setting(
-        0.025, "Activity under which a neuron is silent.", check=LATER, extension=True
+        0.025,
+        "Activity up to which a neuron is dormant.",
+        unit="mean of its layer",
+        check=WEIGHT,
+        extension=True,
     )
     analysis_sim_norm: bool = setting(False, "Log the norms of latents around SimNorm.")
 

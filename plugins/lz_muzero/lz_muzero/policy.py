@@ -19,7 +19,15 @@ from lz_muzero.augmentation import augment
 from lz_muzero.decisions import Array
 from lz_muzero.harmony import Harmony, metric_of
 from lz_muzero.losses import Unrolled
-from lz_muzero.monitor import analysis, monitored, probe_of, to_floats
+from lz_muzero.monitor import (
+    ANALYSIS,
+    activity_of,
+    analysis,
+    monitored,
+    probe_of,
+    probing,
+    to_floats,
+)
 from lz_muzero.optim import make_optimizer, make_scheduler
 from lz_muzero.state import need, on_cpu
 from lz_muzero.targets import AUGMENT, CurrentBatch, TargetBatch, TargetingPolicy
@@ -44,7 +52,8 @@ class MuZeroPolicy(TargetingPolicy):
     """
 
     reward_name: ClassVar[str] = "reward"  # what the reward head tells, in the names of metrics
-    untold: ClassVar[frozenset[str]] = frozenset()  # MuZero's metrics that a variant leaves out
+    # MuZero's metrics that a variant leaves out; analysis/* is told where a setting asks for it
+    untold: ClassVar[frozenset[str]] = frozenset()
 
     def _init_learn(self) -> None:
         super()._init_learn()
@@ -53,6 +62,7 @@ class MuZeroPolicy(TargetingPolicy):
         self._harmony = self._init_harmony() if self._cfg.model.harmony_balance else None
         self._scheduler = make_scheduler(self._optimizer, self._cfg)
         self._probe = probe_of(self._model, self._cfg)
+        self._activity = activity_of(self._model, self._cfg)
 
     def _init_harmony(self) -> Harmony:
         """Make the learned weights of losses, which are optimised and clipped with the network."""
@@ -245,7 +255,7 @@ class MuZeroPolicy(TargetingPolicy):
     ) -> dict[str, Any]:
         """Return what `monitor_vars` names beyond totals and the gradient's norm."""
         steps = self._cfg.num_unroll_steps
-        told: dict[str, Any] = analysis(unrolled, self._probe)
+        told: dict[str, Any] = analysis(unrolled, self._probe, self._activity)
         told |= {name: part.mean() for name, part in parts.items()}
         told["policy_entropy"] /= steps + 1
         told["consistency_loss"] /= steps
@@ -299,7 +309,8 @@ class MuZeroPolicy(TargetingPolicy):
 
     def _monitor_vars_learn(self) -> list[str]:
         names = monitored(self.reward_name, extra_statistics=self._cfg.monitor_extra_statistics)
-        told = [name for name in names if name not in self.untold]
+        untold = self.untold - (set(ANALYSIS) if probing(self._cfg) else set())
+        told = [name for name in names if name not in untold]
         told += [part for part in self._loss_weights() if part not in names]
         learned = self._balanced() if self._cfg.model.harmony_balance else []
         return told + [metric_of(part) for part in learned]

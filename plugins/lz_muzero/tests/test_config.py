@@ -98,10 +98,6 @@ LATER = {
     "intrinsic_reward_weight": 0.1,
     "multi_gpu": True,
     "bp_update_sync": False,
-    "cal_dormant_ratio": True,
-    "analysis_dormant_ratio": True,
-    "model.analysis_dormant_ratio": True,
-    "dormant_threshold": 0.1,
     "model.model_type": "mlp_context",
     "env_type": "board_games",
     "use_ture_chance_label_in_chance_encoder": True,
@@ -268,6 +264,7 @@ def test_a_support_of_the_size_that_its_scale_makes_is_accepted():
     ("given", "path", "value"),
     [
         ({"piecewise_decay_lr_scheduler": False}, "lr_piecewise_constant_decay", False),
+        ({"calculate_dormant_ratio": True}, "cal_dormant_ratio", True),
         ({"policy_entropy_weight": 0.1}, "policy_entropy_loss_weight", 0.1),
         ({"model": {"reward_support_range": [-50.0, 51.0, 1.0]}}, "model.support_scale", 50),
         ({"model": {"value_support_range": (-10, 11, 1)}}, "model.support_scale", 10),
@@ -279,10 +276,7 @@ def test_a_later_name_sets_the_documented_one(given, path, value):
 
 @pytest.mark.parametrize(
     ("other", "documented"),
-    [
-        ("use_true_chance_label_in_chance_encoder", "use_ture_chance_label_in_chance_encoder"),
-        ("calculate_dormant_ratio", "cal_dormant_ratio"),
-    ],
+    [("use_true_chance_label_in_chance_encoder", "use_ture_chance_label_in_chance_encoder")],
 )
 def test_a_later_name_of_what_comes_later_is_known_too(other, documented):
     assert MuZeroConfig.of({other: False}) == MuZeroConfig()

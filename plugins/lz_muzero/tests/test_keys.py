@@ -388,6 +388,25 @@ def _(kit, path):
     assert kit.learn(kit.policy())["analysis/l2_norm_before"] == 0.0
 
 
+DORMANT = "analysis/dormant_ratio_encoder"
+
+
+@changes("cal_dormant_ratio", "analysis_dormant_ratio", "model.analysis_dormant_ratio")
+def _(kit, path):
+    everything = {"dormant_threshold": 1e9}
+    assert kit.learn(kit.policy({**everything, path: True}))[DORMANT] == 1.0
+    assert kit.learn(kit.policy(everything))[DORMANT] == 0.0
+
+
+@changes("dormant_threshold")
+def _(kit):
+    def dormant(threshold):
+        given = {"cal_dormant_ratio": True, "dormant_threshold": threshold}
+        return kit.learn(kit.policy(given))[DORMANT]
+
+    assert dormant(0.0) < dormant(1.0) < dormant(1e9)
+
+
 # --- batches and targets --------------------------------------------------------------------------
 
 
