@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import attrs
 from attrs import validators as v
 
+from lz_muzero.config_rnd import RndSettings
 from lzcore.base import ConfigError, ModelSettings, PolicySettings, Settings, setting
 from lzcore.base.config import Only
 from lzcore.base.toml import show
@@ -344,7 +345,7 @@ class MuZeroConfig(PolicySettings):
         False, "Bootstrap with stored values of roots, not the target network's.", extension=True
     )
     mini_infer_size: int = setting(
-        10_240, "Observations that bootstrapping evaluates at once.", check=COUNT, extension=True
+        10_240, "Observations that making targets evaluates at once.", check=COUNT, extension=True
     )
     target_update_freq: int = setting(
         100, "Learn steps between copies to the target network.", unit="learn steps", check=COUNT
@@ -365,18 +366,25 @@ class MuZeroConfig(PolicySettings):
     reanalyze_partition: float = setting(
         0.75, "Oldest share of the buffer that it covers.", check=LATER, extension=True
     )
-    use_rnd_model: bool = setting(False, "Reward novelty (RND).", check=LATER)
+    use_rnd_model: bool = setting(False, "Reward novelty too (RND); the table rnd says how.")
+    intrinsic_reward_weight: float = setting(
+        0.01, "Weight of novelty, from 0 to 1, beside the reward.", check=WEIGHT, extension=True
+    )
     target_update_freq_for_intrinsic_reward: int = setting(
-        1000, "Learn steps between copies to RND's target model.", check=LATER
+        1000,
+        "Learn steps between copies to the model whose latent states RND sees.",
+        unit="learn steps",
+        check=COUNT,
     )
     target_model_for_intrinsic_reward_update_type: Literal["assign", "momentum"] = setting(
-        "assign", "How RND's target model follows.", check=LATER, extension=True
+        "assign", "Whether that model is copied, or follows a little each step.", extension=True
     )
     target_update_theta_for_intrinsic_reward: float = setting(
-        0.005, "Rate at which RND's target model follows.", check=LATER, extension=True
-    )
-    intrinsic_reward_weight: float = setting(
-        0.01, "Weight of novelty beside the reward.", check=LATER, extension=True
+        0.005,
+        "How far it follows with momentum.",
+        unit="share of the way",
+        check=SHARE,
+        extension=True,
     )
 
     # --- losses ---------------------------------------------------------------------------------
@@ -431,6 +439,10 @@ class MuZeroConfig(PolicySettings):
         extension=True,
     )
     analysis_sim_norm: bool = setting(False, "Log the norms of latents around SimNorm.")
+
+    rnd: RndSettings = setting(
+        attrs.Factory(RndSettings), "Random network distillation.", extension=True
+    )
 
     def conflicts(self) -> Iterator[str]:
         """A segment holds an unroll; what needs pictures, SSL heads or transitions has them."""

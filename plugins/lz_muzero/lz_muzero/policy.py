@@ -29,6 +29,7 @@ from lz_muzero.monitor import (
     to_floats,
 )
 from lz_muzero.optim import make_optimizer, make_scheduler
+from lz_muzero.rnd import NOVELTY, RND, min_max
 from lz_muzero.state import need, on_cpu
 from lz_muzero.targets import AUGMENT, CurrentBatch, TargetBatch, TargetingPolicy
 from lzcore.base import DivergedError, ShapeError
@@ -100,6 +101,8 @@ class MuZeroPolicy(TargetingPolicy):
         )
         self._refuse_divergence(metrics, total, batch)
         self._update()
+        if self._rnd is not None:
+            metrics |= self._learn_novelty(self._rnd, batch)
         ordered = {name: metrics[name] for name in self._monitor_vars_learn()}
         return {**ordered, "value_priority_orig": priority.cpu().numpy()}
 
@@ -144,17 +147,20 @@ class MuZeroPolicy(TargetingPolicy):
 
     def _observation(self, obs: Tensor, step: int) -> Tensor:
         """Return the stacked observation (B, *O) of unroll step `step`, augmented if so set."""
-        width = shapes.frame_width(self._cfg.model)
-        if step == 0:
-            seen = obs[:, : width * self.frame_stack]
-        else:
-            begin, end = self._get_target_obs_index_in_step_k(step - 1)
-            seen = obs[:, width + begin : width + end]
+        seen = self._as_seen(obs, step)
         if not self._cfg.use_augmentation:
             return seen
         generator = torch.Generator(self._device)
         generator.manual_seed(int(self._learn_seeds(AUGMENT, step)))
         return augment(seen, self._cfg.augmentation, generator)
+
+    def _as_seen(self, obs: Tensor, step: int) -> Tensor:
+        """Return the stacked observation (B, *O) of unroll step `step` as it was."""
+        width = shapes.frame_width(self._cfg.model)
+        if step == 0:
+            return obs[:, : width * self.frame_stack]
+        begin, end = self._get_target_obs_index_in_step_k(step - 1)
+        return obs[:, width + begin : width + end]
 
     def _get_target_obs_index_in_step_k(self, step: int) -> tuple[int, int]:
         """Return where step k's stacked observation lies in the frames after the first one."""
@@ -307,13 +313,26 @@ class MuZeroPolicy(TargetingPolicy):
             self._target_model.load_state_dict(self._model.state_dict())
             self._target_inference.refresh()
 
+    def _learn_novelty(self, rnd: RND, batch: CurrentBatch) -> dict[str, float]:
+        """Let RND get to know the positions of a batch that have an action; tell how new they were.
+
+        All of t .. t+K are learned: the last ones of a truncated episode are never drawn as t.
+        """
+        steps = range(self._cfg.num_unroll_steps + 1)
+        seen = torch.stack([self._as_seen(batch.obs, k) for k in steps], dim=1)  # (B, K + 1, *O)
+        error = rnd.learn(seen[batch.mask > 0])
+        rnd.follow(self._model, self._learn_step)
+        told = (error.mean(), min_max(error).mean())
+        return {name: float(value) for name, value in zip(NOVELTY, told, strict=True)}
+
     def _monitor_vars_learn(self) -> list[str]:
         names = monitored(self.reward_name, extra_statistics=self._cfg.monitor_extra_statistics)
         untold = self.untold - (set(ANALYSIS) if probing(self._cfg) else set())
         told = [name for name in names if name not in untold]
         told += [part for part in self._loss_weights() if part not in names]
         learned = self._balanced() if self._cfg.model.harmony_balance else []
-        return told + [metric_of(part) for part in learned]
+        told += [metric_of(part) for part in learned]
+        return [*told, *NOVELTY] if self._cfg.use_rnd_model else told
 
     # --- what is kept -----------------------------------------------------------------------------
 
@@ -333,7 +352,8 @@ class MuZeroPolicy(TargetingPolicy):
 
     def _learners(self) -> dict[str, nn.Module]:
         """Return what learns beside the model, by its name in the state of learning."""
-        return {} if self._harmony is None else {"harmony": self._harmony}
+        learners = {"harmony": self._harmony, "rnd": self._rnd}
+        return {name: module for name, module in learners.items() if module is not None}
 
     def _load_state_dict_learn(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where the policy that wrote `state_dict` stood; keys of ours may be missing.

@@ -91,11 +91,6 @@ def test_reading_settings_loads_no_torch():
 
 LATER = {
     "reuse_search": True,
-    "use_rnd_model": True,
-    "target_update_freq_for_intrinsic_reward": 500,
-    "target_model_for_intrinsic_reward_update_type": "momentum",
-    "target_update_theta_for_intrinsic_reward": 0.1,
-    "intrinsic_reward_weight": 0.1,
     "multi_gpu": True,
     "bp_update_sync": False,
     "model.model_type": "mlp_context",

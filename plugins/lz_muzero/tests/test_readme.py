@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 from lz_muzero.config import MuZeroConfig
 from lz_muzero.monitor import monitored
+from lz_muzero.rnd import NOVELTY
 
 from lzcore.base.config import Only
 from lzcore.base.structure import paths_of
@@ -46,6 +47,16 @@ def test_every_logged_number_is_explained():
     rows = set(re.findall(r"^\| `([\w/]+)` \|", README.read_text(), re.MULTILINE))
 
     assert {*monitored("reward", extra_statistics=True), "visit_count_distribution_entropy"} <= rows
+    assert set(NOVELTY) <= rows
+
+
+def test_every_learned_weight_is_explained(make_policy):
+    policy = make_policy({"model": {"harmony_balance": True}})
+    text = README.read_text()
+
+    names = [name for name in policy.learn_mode.monitor_vars() if name.startswith("harmony")]
+    assert len(names) == 3
+    assert all(f"`{name}`" in text for name in names)
 
 
 if __name__ == "__main__":
