@@ -17,7 +17,7 @@ QUICK = {
     "startup": ["--repeats", "1"],
     "tree": ["--grid", "--roots", "2", "--actions", "2", "--simulations", "2", "--seconds", "0.01"],
 }
-RUNS = {"kill_resume", "learning"}  # whole runs, each with tests of its own
+RUNS = {"ablations", "kill_resume", "learning", "tasks"}  # whole runs and what they play
 NEEDS_MCTX = {"mctx_ratio"}  # which these tests do not install
 
 

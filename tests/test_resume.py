@@ -24,6 +24,14 @@ RUN = {
     "run.eval_episodes": 3,
     "run.tensorboard": False,
 }
+SEGMENTS = {"num_segments": 5, "game_segment_length": 8}  # and so episodes outlive iterations
+REZERO = {  # in place of searching a share of every batch
+    "reanalyze_ratio": 0.0,
+    "reuse_search": True,
+    "buffer_reanalyze_freq": 2.0,
+    "reanalyze_batch_size": 16,
+    "reanalyze_start_after_transitions": 100,
+}
 KILLS = {
     "while it searches": ("lz_muzero.policy.MuZeroPolicy._search", 60),
     "while it learns": ("lz_muzero.policy.MuZeroPolicy._forward_learn", 15),
@@ -32,11 +40,23 @@ KILLS = {
 
 
 @pytest.mark.slow
-def test_muzero_killed_anywhere_and_resumed_equals_a_run_that_was_not(tmp_path):
-    run_and_kill("muzero", "CartPole-v1", RUN, KILLS.values(), tmp_path)
+@pytest.mark.parametrize(
+    ("given", "kills"),
+    [
+        (RUN, KILLS),
+        (RUN | SEGMENTS, KILLS),
+        (
+            RUN | REZERO,
+            {"while it reanalyzes": ("lz_muzero.policy.MuZeroPolicy._search_again", 20)},
+        ),
+    ],
+    ids=["a share of every batch", "by segments", "the buffer"],
+)
+def test_muzero_killed_anywhere_and_resumed_equals_a_run_that_was_not(tmp_path, given, kills):
+    run_and_kill("muzero", "CartPole-v1", given, kills.values(), tmp_path)
     expected = whole(tmp_path / "never")
 
-    for number, where in enumerate(KILLS):
+    for number, where in enumerate(kills):
         resumed = train(resume=tmp_path / str(number), quiet=True)
 
         assert resumed.ended_by == "max_env_steps", where

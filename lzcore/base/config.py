@@ -158,14 +158,24 @@ class LoopSettings:
     collector_env_num: int = 8
     evaluator_env_num: int = 3
     n_episode: int = 8
+    num_segments: int | None = None  # of an iteration, instead of episodes
     game_segment_length: int = 200
     update_per_collect: int | None = None
     replay_ratio: float = 0.25
     eval_freq: int = 2000
     random_collect_episode_num: int = 0
     train_start_after_envsteps: int = 0
+    buffer_reanalyze_freq: float = 0.0  # reanalyses for each iteration that learns; 0: never
+    reanalyze_batch_size: int = 160
+    reanalyze_partition: float = 0.75
+    reanalyze_start_after_transitions: int = 2000
     ignore_done: bool = False
     eval_offline: bool = False
+
+    @property
+    def collected_at_once(self) -> int:
+        """How many segments an iteration collects, or episodes where it counts these."""
+        return self.n_episode if self.num_segments is None else self.num_segments
 
     @classmethod
     def of(cls, cfg: Settings) -> "LoopSettings":

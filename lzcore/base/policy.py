@@ -245,7 +245,11 @@ class Policy(ABC):
         """Forget per-sample state of learning; nothing by default."""
 
     def _reset_collect(self, data_id: Sequence[int] | None = None) -> None:
-        """Forget what is remembered of these environments (None: all); nothing by default."""
+        """Forget what is remembered of these environments (None: all); nothing by default.
+
+        An episode may go on in the next iteration, and after a resume: what is remembered of it
+        belongs into `_state_dict_collect`.
+        """
 
     def _reset_eval(self, data_id: Sequence[int] | None = None) -> None:
         """Forget what is remembered of these environments (None: all); nothing by default."""
@@ -335,6 +339,18 @@ class Policy(ABC):
     @abstractmethod
     def make_batch(self, windows: Windows) -> Any:
         """Turn sampled positions into what `_forward_learn` takes: targets, bootstraps."""
+
+    def reanalyze(self, windows: Windows) -> Mapping[str, float]:
+        """Search the positions of old windows again and overwrite what is stored of them.
+
+        Asked for by `LoopSettings.buffer_reanalyze_freq`.
+
+        Returns:
+            Numbers that are logged beside those of learning, averaged over an iteration.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has nothing to reanalyze; set buffer_reanalyze_freq to 0."
+        )
 
     def loop_settings(self) -> LoopSettings:
         """Return the settings that the training loop itself reads."""

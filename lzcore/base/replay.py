@@ -120,6 +120,17 @@ class Buffer(Protocol):
     def sample(self, batch_size: int, policy: "Policy") -> Any:
         """Draw positions and return `policy.make_batch(windows)`; ReplayError if there are none."""
 
+    def revisit(self, count: int, partition: float, policy: "Policy") -> Mapping[str, float]:
+        """Draw old positions, rarely visited ones first; return `policy.reanalyze(windows)`.
+
+        Args:
+            count: how many.
+            partition: the share of what is stored, oldest first, that they are drawn from.
+            policy: reanalyzes.
+        Raises:
+            ReplayError: no position can be drawn.
+        """
+
     def update_priority(self, indices: Array, priorities: Array, stamp: Array) -> None:
         """Set (B,) priorities of sampled rows; rows forgotten since then are passed over."""
 

@@ -12,14 +12,16 @@ from lzcore.base.config import LoopSettings
 from lzcore.base.env import Env
 from lzcore.base.errors import EnvError
 from lzcore.base.policy import Policy
-from lzcore.base.replay import Buffer
+from lzcore.base.replay import Buffer, Column
 from lzcore.base.seeding import stream_key
 from lzcore.engine.collector import Collector
 from lzcore.engine.evaluator import Evaluator
 from lzcore.engine.learner import Learner
 from lzcore.engine.plan import Plan
 from lzcore.engine.rundir import RunDirectory
+from lzcore.engine.segments import SegmentCollector
 from lzcore.engine.settings import Resolved
+from lzcore.envs.check import unlike_from
 from lzcore.registry import Registry
 
 
@@ -73,17 +75,37 @@ def _joined(plan: Plan, policy: Policy, env: Env) -> Parts:
         loop=loop,
         env=env,
         buffer=buffer,
-        collector=Collector(
-            env,
-            policy,
-            columns,
-            seed,
-            ignore_done=loop.ignore_done,
-            segment_length=loop.game_segment_length,
-        ),
+        collector=_collector(plan, policy, columns, env),
         evaluator=make_evaluator(plan, policy, seed),
         learner=Learner(policy, buffer, loop.batch_size, diverged),
     )
+
+
+def _collector(plan: Plan, policy: Policy, columns: tuple[Column, ...], env: Env) -> Collector:
+    loop, seed = policy.loop_settings(), plan.resolved.run.seed
+    collector_class: type[Collector] = Collector
+    if loop.num_segments is not None:
+        _require_repeatable(env, plan.resolved.env_id, seed)
+        collector_class = SegmentCollector
+    return collector_class(
+        env,
+        policy,
+        columns,
+        seed,
+        ignore_done=loop.ignore_done,
+        segment_length=loop.game_segment_length,
+    )
+
+
+def _require_repeatable(env: Env, name: str, seed: int) -> None:
+    """Refuse an environment whose running episodes no checkpoint could hold."""
+    step = unlike_from(env, seed)
+    if step is not None:
+        raise EnvError(
+            f"{name} does not repeat itself: the same seed and actions differ from step {step} "
+            "on, so that no checkpoint can hold its running episodes. Leave num_segments at "
+            f'"none" to collect whole ones, or mend it: `lz check-env {name}` says more.'
+        )
 
 
 def make_policy(resolved: Resolved, registry: Registry, **given: Any) -> Policy:

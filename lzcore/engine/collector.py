@@ -2,29 +2,21 @@
 
 A collection is a function of (weights, run seed, iteration, environment): it knows no buffer and
 changes nothing but the policy's state of the environments, which ends with the episodes.
-
-Shape letters: N environments, n of them playing, L steps of an episode, A actions.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
-from lzcore.base.env import Env, Observed
-from lzcore.base.errors import ShapeError
+from lzcore.base.env import Env
 from lzcore.base.policy import Decisions, Policy
 from lzcore.base.replay import Column, Segment
 from lzcore.base.seeding import stream_key
 from lzcore.engine.clock import Clock
 from lzcore.engine.play import Step, fair_shares, play
-from lzcore.engine.rows import RowBlocks
-
-Array: TypeAlias = npt.NDArray[Any]
-
-SHOWN = ("observation", "action_mask", "to_play", "timestep")  # filled before the action
+from lzcore.engine.recorder import Recorder
 
 
 @attrs.frozen(kw_only=True)
@@ -34,31 +26,26 @@ class CollectStats:
     iteration: int
     mode: str
     env_steps: int
-    returns: tuple[float, ...]  # of each episode, rewards unclipped, in the order of numbers
+    begun: int  # episodes, which have taken as many numbers
+    returns: tuple[float, ...]  # of those that ended, rewards unclipped, in the order of numbers
     lengths: tuple[int, ...]
     means: Mapping[str, float]  # of what the policy tells of its decisions and nobody stores
+    segments: int | None = None  # handed over; None: they were not what was counted
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for logs."""
+        """Return plain data for logs; what is told of episodes is None where none has ended."""
+        some = bool(self.returns)
         return {
             "mode": self.mode,
+            **({} if self.segments is None else {"segments": self.segments}),
             "episodes": len(self.returns),
             "env_steps": self.env_steps,
-            "return_mean": float(np.mean(self.returns)),
-            "return_min": min(self.returns),
-            "return_max": max(self.returns),
-            "length_mean": float(np.mean(self.lengths)),
+            "return_mean": float(np.mean(self.returns)) if some else None,
+            "return_min": min(self.returns, default=None),
+            "return_max": max(self.returns, default=None),
+            "length_mean": float(np.mean(self.lengths)) if some else None,
             **self.means,
         }
-
-
-class Timestep(NamedTuple):
-    """What `Policy.process_transition` is told of a step, under the documented names."""
-
-    obs: Array
-    reward: float
-    done: bool
-    info: dict[str, bool]
 
 
 class Collector:
@@ -86,36 +73,31 @@ class Collector:
         """
         self._env = env
         self._policy = policy
-        self._columns = {column.name: column for column in columns}
         self._keys = {
             "collect": stream_key(run_seed, "env"),
             "random": stream_key(run_seed, "env of random episodes"),
         }
-        self._ignore_done = ignore_done
         self._segment_length = segment_length
-        self._rows = RowBlocks(columns, env.num_envs)
-        self._decided = self._rows.names(but=(*SHOWN, "reward"))
-        self._shown = tuple(name for name in SHOWN if name in self._columns)
-        self._checked = False
+        self._recorder = Recorder(policy, columns, env.num_envs, ignore_done=ignore_done)
 
     def collect(
         self,
         iteration: int,
-        n_episode: int,
+        count: int,
         mode: str = "collect",
         *,
         schedule: Mapping[str, float] | None = None,
         first_episode: int = 0,
         clock: Clock | None = None,
     ) -> tuple[CollectStats, list[Segment]]:
-        """Play `n_episode` whole episodes.
+        """Play `count` whole episodes.
 
         Each environment plays its share; with fewer episodes than environments they take turns
         from one iteration to the next.
 
         Args:
             iteration: number of this collection in the run.
-            n_episode: how many, at least 1.
+            count: how many, at least 1.
             mode: "collect", or "random": uniform over the legal actions.
             schedule: what `Policy.schedule` returned.
             first_episode: number of the first episode in the run; segments are numbered from it.
@@ -124,121 +106,69 @@ class Collector:
             The totals, and the episodes in order of environment and number, each as consecutive
             segments.
         """
-        shares = fair_shares(n_episode, self._env.num_envs, first=iteration * n_episode)
+        shares = fair_shares(count, self._env.num_envs, first=iteration * count)
         number_of = first_episode + np.cumsum(shares) - shares  # of each environment's first one
         self._policy.begin_iteration(iteration)
-        tally = _Tally()
+        tally = Tally(self._recorder.columns)
         episodes: list[Segment] = []
         key = self._keys[mode]
         for step in play(
             self._env, self._policy, mode, shares, key, iteration, schedule=schedule, clock=clock
         ):
-            self._write(step)
-            tally.add(step.decisions, self._columns)
+            self._recorder.write(step)
+            tally.add(step.decisions)
             for row in np.flatnonzero(step.ended).tolist():
                 episode = int(number_of[step.seen.env_id[row]] + step.number[row])
-                episodes.append(self._segment(step, row, episode))
+                episodes.append(self._recorder.cut(step, row, episode))
                 tally.end(episode, step, row)
         episodes.sort(key=lambda whole: whole.episode)
         segments = [part for whole in episodes for part in _parts(whole, self._segment_length)]
-        return tally.stats(iteration, mode), segments
+        return tally.stats(iteration, mode, begun=count), segments
 
-    def _write(self, step: Step) -> None:
-        seen, columns = step.seen, step.decisions.columns
-        if not self._checked:
-            self._check(columns)
-        place = self._rows.place(seen.env_id, seen.timestep)
-        for name in self._shown:
-            values = step.frame if name == "observation" else getattr(seen, name)
-            if values is not None:
-                self._rows.write(name, place, values)
-        for name in self._decided:
-            self._rows.write(name, place, columns[name])
-        self._rows.write("reward", place, step.stepped.reward)
-        if self._policy.rewrites_transitions:
-            self._rewrite(step)
+    def state_dict(self) -> dict[str, Any] | None:
+        """Return what of running episodes outlives an iteration: None, as all are whole."""
+        return None
 
-    def _rewrite(self, step: Step) -> None:
-        """Let the policy replace what was written; its dicts are made for each environment."""
-        seen, stepped = step.seen, step.stepped
-        for row, env_id in enumerate(seen.env_id.tolist()):
-            timestep = Timestep(
-                stepped.observed.observation[row],
-                float(stepped.reward[row]),
-                bool(step.ended[row]),
-                {
-                    "terminated": bool(stepped.terminated[row]),
-                    "truncated": bool(stepped.truncated[row]),
-                },
-            )
-            made = self._policy.collect_mode.process_transition(
-                _shown_to(seen, row), step.decisions[env_id], timestep
-            )
-            one = slice(row, row + 1)
-            place = self._rows.place(seen.env_id[one], seen.timestep[one])
-            for name in self._columns.keys() & (made or {}).keys():
-                self._rows.write(name, place, made[name])
-
-    def _segment(self, step: Step, row: int, episode: int) -> Segment:
-        seen, last = step.seen, step.stepped.observed
-        closing = {
-            name: values[row] for name in self._shown if (values := getattr(last, name)) is not None
-        }
-        length = int(seen.timestep[row]) + 1
-        segment = Segment(
-            episode=episode,
-            offset=0,
-            columns=self._rows.cut(int(seen.env_id[row]), length, closing),
-            length=length,
-            ended=True,
-            terminated=bool(step.stepped.terminated[row]) and not self._ignore_done,
-        )
-        return attrs.evolve(segment, priority=self._policy.initial_priority(segment))
-
-    def _check(self, decided: Mapping[str, Array]) -> None:
-        """Compare the first decisions with the columns that the policy declared."""
-        for name in self._decided:
-            who = type(self._policy).__name__
-            if name not in decided:
-                raise ShapeError(
-                    f"{who} declares the column {name!r}, but its decisions have only "
-                    f"{sorted(decided)}. Add it to them, or drop it from `columns`."
-                )
-            if decided[name].shape[1:] != self._columns[name].shape:
-                raise ShapeError(
-                    f"{who} declares {name!r} with shape {self._columns[name].shape}, but "
-                    f"decides rows of shape {decided[name].shape[1:]}. Make the two agree."
-                )
-        self._checked = True
+    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
+        """Go on where the collector that wrote `state` stood: every iteration begins anew."""
 
 
-class _Tally:
+class Tally:
     """Counts while episodes are played."""
 
-    def __init__(self) -> None:
+    def __init__(self, stored: Mapping[str, Column]) -> None:
+        """Begin with nothing; means are taken of decided columns that are not `stored`."""
+        self._stored = stored
         self._steps = 0
         self._sums: dict[str, float] = {}
         self._ended: list[tuple[int, float, int]] = []  # episode, return, length
 
-    def add(self, decisions: Decisions, stored: Mapping[str, Column]) -> None:
+    def add(self, decisions: Decisions) -> None:
+        """Count the decisions of a step."""
         self._steps += len(decisions)
         for name, values in decisions.columns.items():
-            if name not in stored and values.ndim == 1 and values.dtype.kind == "f":
+            if name not in self._stored and values.ndim == 1 and values.dtype.kind == "f":
                 self._sums[name] = self._sums.get(name, 0.0) + float(values.sum())
 
     def end(self, episode: int, step: Step, row: int) -> None:
+        """Count an episode that a step has ended in its row `row`."""
         total, length = step.stepped.episode_return[row], step.seen.timestep[row] + 1
         self._ended.append((episode, float(total), int(length)))
 
-    def stats(self, iteration: int, mode: str) -> CollectStats:
-        _, returns, lengths = zip(*sorted(self._ended), strict=True)
+    def stats(
+        self, iteration: int, mode: str, *, begun: int, segments: int | None = None
+    ) -> CollectStats:
+        """Return the totals; the arguments are those of `CollectStats`."""
+        ended = sorted(self._ended)
         return CollectStats(
             iteration=iteration,
             mode=mode,
             env_steps=self._steps,
-            returns=returns,
-            lengths=lengths,
+            begun=begun,
+            returns=tuple(total for _, total, _ in ended),
+            lengths=tuple(length for *_, length in ended),
             means={name: total / self._steps for name, total in self._sums.items()},
+            segments=segments,
         )
 
 
@@ -261,13 +191,3 @@ def _parts(whole: Segment, length: int | None) -> list[Segment]:
         )
         parts.append(part)
     return parts
-
-
-def _shown_to(seen: Observed, row: int) -> dict[str, Any]:
-    """Return the documented observation dict of one environment."""
-    return {
-        "observation": seen.observation[row],
-        "action_mask": None if seen.action_mask is None else seen.action_mask[row],
-        "to_play": int(seen.to_play[row]),
-        "timestep": int(seen.timestep[row]),
-    }

@@ -51,6 +51,24 @@ def steps_allowed(owed: int, limit: int | None, counters: Counters) -> int:
     return allowed
 
 
+def reanalyses_due(loop: LoopSettings, counters: Counters, transitions: int) -> int:
+    """Return how often the buffer is reanalyzed while an iteration learns.
+
+    Only iterations count that learn from a buffer with enough transitions, the first of them with
+    at least one reanalysis. After n of them, buffer_reanalyze_freq * n were due, rounded up.
+
+    Args:
+        loop: how often, and from how many transitions on.
+        counters: of the run; this iteration is counted in them.
+        transitions: in the buffer.
+    """
+    if not loop.buffer_reanalyze_freq or transitions <= loop.reanalyze_start_after_transitions:
+        return 0
+    freq, before = Fraction(str(loop.buffer_reanalyze_freq)), counters.reanalyze_iterations
+    counters.reanalyze_iterations += 1
+    return math.ceil(freq * (before + 1)) - math.ceil(freq * before)
+
+
 class _Drawing:
     """Stands between buffer and policy for one batch, and remembers which rows were drawn."""
 
@@ -65,6 +83,25 @@ class _Drawing:
     def make_batch(self, windows: Windows) -> Any:
         self.windows = windows
         return self._policy.make_batch(windows)
+
+
+class _Means:
+    """Averages numbers by name."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sums: dict[str, float] = {}
+
+    def add(self, told: Mapping[str, Any]) -> None:
+        """Count what was told once; priorities are no numbers."""
+        self._count += 1
+        for name, value in told.items():
+            if name != PRIORITY:
+                self._sums[name] = self._sums.get(name, 0.0) + float(value)
+
+    def told(self) -> dict[str, float]:
+        """Return the means."""
+        return {name: total / self._count for name, total in self._sums.items()}
 
 
 class Learner:
@@ -84,31 +121,41 @@ class Learner:
         self._batch_size = batch_size
         self._diverged = diverged
         self._use_priority = policy.replay_settings().use_priority
+        self._loop = policy.loop_settings()
 
     def ready(self) -> bool:
         """Whether the buffer holds enough for a batch."""
         return self._buffer.can_sample(self._batch_size)
 
-    def learn(self, steps: int, clock: Clock) -> dict[str, float]:
+    def learn(self, steps: int, clock: Clock, reanalyses: int = 0) -> dict[str, float]:
         """Make learn steps and tell the policy that they are made.
 
         Args:
             steps: how many, at least 1.
-            clock: counts "sample" and "learn".
+            clock: counts "sample", "learn" and "reanalyze".
+            reanalyses: how often the buffer is reanalyzed: before the first step, and in between.
         Returns:
             The mean of each number that the policy returned.
         Raises:
             DivergedError: a loss is not a number; the batch that caused it is saved.
         """
-        sums: dict[str, float] = {}
-        for _ in range(steps):
-            told = self._step(clock)
-            for name, value in told.items():
-                if name != PRIORITY:
-                    sums[name] = sums.get(name, 0.0) + float(value)
+        learned, reanalyzed = _Means(), _Means()
+        due = [k * steps // reanalyses for k in range(reanalyses)]
+        for step in range(steps):
+            for _ in range(due.count(step)):
+                reanalyzed.add(self._reanalyze(clock))
+            learned.add(self._step(clock))
         self._policy.after_learning()
         clock.lap("learn")
-        return {name: total / steps for name, total in sums.items()}
+        return {**learned.told(), **reanalyzed.told()}
+
+    def _reanalyze(self, clock: Clock) -> Mapping[str, float]:
+        loop = self._loop
+        told = self._buffer.revisit(
+            loop.reanalyze_batch_size, loop.reanalyze_partition, self._policy
+        )
+        clock.lap("reanalyze")
+        return told
 
     def _step(self, clock: Clock) -> Mapping[str, Any]:
         drawing: Any = _Drawing(self._policy)

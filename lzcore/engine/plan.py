@@ -45,9 +45,10 @@ class Counters:
     iteration: int = 0  # the next one
     env_step: int = 0
     learn_step: int = 0
-    episode: int = 0  # collected so far
+    episode: int = 0  # begun in collection so far
     ratio_steps: int = 0  # env steps that replay_ratio counts
     ratio_updates: int = 0  # learn steps owed for them
+    reanalyze_iterations: int = 0  # those that buffer_reanalyze_freq counts
     cut_steps: int = 0  # learn steps owed that max_learn_steps did not let be made
     evaluation: int = 0  # made so far
     evaluated_at: int = 0  # learn step of the last one

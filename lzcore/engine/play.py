@@ -1,12 +1,13 @@
-"""Playing whole episodes in a batch of environments; what collecting and evaluating share.
+"""Playing episodes in a batch of environments; what collecting and evaluating share.
 
 What an environment shows, decides and gets in episode k is a function of (weights, seed, k) and of
-nothing that happens in another environment: each plays a share of the episodes fixed beforehand.
+nothing that happens in another environment. `play` gives each a share of whole episodes, fixed
+beforehand; `lzcore.engine.live` stops between any two steps and goes on later.
 
 Shape letters: N environments, n of them playing, F one frame's shape with first axis F0.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
@@ -89,6 +90,73 @@ class Step(NamedTuple):
     ended: Array  # (n,) bool: this was the episode's last step
 
 
+class Stage:
+    """Environments, and the policy that decides in them."""
+
+    def __init__(self, env: Env, policy: Policy, mode: str, key: int, *counters: int) -> None:
+        """Prepare; no episode has begun.
+
+        Args:
+            env: of N environments.
+            policy: decides; its state of an environment is reset at the end of each episode.
+            mode: "collect", "random" or "eval", see `Policy.decide`.
+            key: of the stream of reset seeds; an episode's seed is (key, *counters, environment,
+                number of the episode in that environment).
+            counters: what tells this stage from others under the same key.
+        """
+        self.latest = Latest(env, policy.frame_stack)
+        self.number = np.zeros(env.num_envs, np.int64)  # of each environment's episode, from 0
+        self._env = env
+        self._policy = policy
+        self._mode = mode
+        self._seed_of = key, *counters
+        self._channels = env.spaces.frame_shape[0]  # F0
+
+    def forget(self, env_id: Sequence[int] | None) -> None:
+        """Let the policy forget these environments; None: all of them."""
+        policy = self._policy
+        mode = policy.eval_mode if self._mode == "eval" else policy.collect_mode
+        mode.reset(env_id)
+
+    def begin(self, env_id: Array) -> None:
+        """Begin the episodes whose turn it is in these environments."""
+        if not len(env_id):
+            return
+        seeds = derive_seed(*self._seed_of, env_id, self.number[env_id])
+        with _blaming("reset", env_id):
+            self.latest.begin(self._env.reset(env_id, seeds))
+
+    def act(self, env_id: Array, schedule: Mapping[str, float], clock: Clock) -> Step:
+        """Decide in these environments, all running, and step them."""
+        seen = self.latest.observed(env_id)
+        clock.lap("glue")
+        decisions = self._policy.decide(self._mode, seen, **schedule)
+        clock.lap("search")
+        stepped = self.step(env_id, decisions.columns["action"])
+        clock.lap("env")
+        frame = seen.observation[:, -self._channels :]
+        ended = stepped.terminated | stepped.truncated
+        return Step(seen, frame, decisions, stepped, self.number[env_id], ended)
+
+    def step(self, env_id: Array, action: Array) -> Stepped:
+        """Apply one action in each of these environments."""
+        with _blaming("step", env_id):
+            return self._env.step(env_id, action)
+
+    def follow(self, step: Step) -> Array:
+        """Go on to what a step showed.
+
+        Returns:
+            Those environments whose episode it ended; it is the next one's turn there.
+        """
+        self.latest.follow(step.stepped.observed)
+        finished: Array = step.seen.env_id[step.ended]
+        if len(finished):
+            self.forget(finished.tolist())
+            self.number[finished] += 1
+        return finished
+
+
 def play(
     env: Env,
     policy: Policy,
@@ -103,11 +171,10 @@ def play(
 
     Args:
         env: of N environments.
-        policy: decides; its state of an environment is reset at the end of each episode.
-        mode: "collect", "random" or "eval", see `Policy.decide`.
+        policy: decides.
+        mode: "collect", "random" or "eval".
         shares: (N,) episodes to play in each environment.
-        key: of the stream of reset seeds; an episode's seed is (key, *counters, environment,
-            number of the episode in that environment).
+        key: of the stream of reset seeds, as are the `counters`: see `Stage`.
         counters: what tells this call from others under the same key.
         schedule: what `Policy.schedule` returned.
         clock: laps "env", "search" and "glue" are counted here; None: nowhere.
@@ -116,44 +183,19 @@ def play(
         it holds is good until the next one is asked for.
     """
     clock = clock or Clock()
-    forget = policy.eval_mode.reset if mode == "eval" else policy.collect_mode.reset
-    latest = Latest(env, policy.frame_stack)
-    channels = env.spaces.frame_shape[0]  # F0
-    number = np.zeros(env.num_envs, np.int64)
+    stage = Stage(env, policy, mode, key, *counters)
     active = np.flatnonzero(shares > 0)
-    forget(None)
-    _begin(env, latest, active, number, key, counters)
+    stage.forget(None)
+    stage.begin(active)
     while len(active):
-        seen = latest.observed(active)
-        clock.lap("glue")
-        decisions = policy.decide(mode, seen, **(schedule or {}))
-        clock.lap("search")
-        with _blaming("step", active):
-            stepped = env.step(active, decisions.columns["action"])
-        clock.lap("env")
-        ended = stepped.terminated | stepped.truncated
-        yield Step(seen, seen.observation[:, -channels:], decisions, stepped, number[active], ended)
-        latest.follow(stepped.observed)
-        if ended.any():
-            finished = active[ended]
-            forget(finished.tolist())
-            number[finished] += 1
-            active = active[number[active] < shares[active]]
+        step = stage.act(active, schedule or {}, clock)
+        yield step
+        finished = stage.follow(step)
+        if len(finished):
+            active = active[stage.number[active] < shares[active]]
             clock.lap("glue")
-            _begin(
-                env, latest, finished[number[finished] < shares[finished]], number, key, counters
-            )
+            stage.begin(finished[stage.number[finished] < shares[finished]])
             clock.lap("env")
-
-
-def _begin(
-    env: Env, latest: Latest, env_id: Array, number: Array, key: int, counters: tuple[int, ...]
-) -> None:
-    if not len(env_id):
-        return
-    seeds = derive_seed(key, *counters, env_id, number[env_id])
-    with _blaming("reset", env_id):
-        latest.begin(env.reset(env_id, seeds))
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from lzcore.engine.evaluator import EvaluationResult
 from lzcore.engine.plan import Outcome, Run
 from lzcore.registry import hookimpl
 
-SHARES = ("env", "search", "sample", "learn", "eval")  # of wall time; the rest is "other"
+# of wall time; the rest is "other"
+SHARES = ("env", "search", "sample", "learn", "reanalyze", "eval")
 ENDINGS = {
     "max_env_steps": "all env steps are taken",
     "max_learn_steps": "all learn steps are made",
@@ -33,7 +34,7 @@ class Progress:
         """
         self._out = out or sys.stdout
         self._live = self._out.isatty() if live is None else live
-        self._return: float | None = None  # mean of the latest collection
+        self._return: float | None = None  # mean of the latest collection in which an episode ended
         self._began = (0, 0.0)  # env step and share of the budget at the start of this session
 
     @hookimpl
@@ -56,7 +57,8 @@ class Progress:
     @hookimpl
     def lz_collected(self, run: Run, stats: Mapping[str, Any]) -> None:
         """Show the latest returns; on paper once each `log_every` iterations."""
-        self._return = stats["return_mean"]
+        if stats["return_mean"] is not None:
+            self._return = stats["return_mean"]
         if self._live or run.counters.iteration % run.settings.log_every == 0:
             self._show(run)
 

@@ -1,6 +1,6 @@
-"""Where the steps of running episodes are written until the episode is handed over.
+"""Where the steps of running episodes are written until they are handed over.
 
-Shape letters: N environments, n of them in a call, P pages of R rows each, L steps of an episode.
+Shape letters: N environments, n of them in a call, P pages of R rows each, L steps handed over.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -35,7 +35,7 @@ class RowBlocks:
     def place(self, env_id: Array, row: Array) -> Place:
         """Return where row number row[i] of environment env_id[i] is written, (n,) each.
 
-        The rows of an episode are placed one after another, from 0.
+        Rows are placed one after another, from 0, until they are cut out.
         """
         number = row // self._rows
         if number.max() >= self._page.shape[1]:
@@ -60,26 +60,49 @@ class RowBlocks:
         """Write (n, *shape) values of one column."""
         self._blocks[name][place] = values
 
-    def cut(self, env_id: int, length: int, closing: Mapping[str, Any]) -> dict[str, Array]:
-        """Copy an ended episode out, add its closing row, and let go of its pages.
+    def cut(
+        self, env_id: int, length: int, closing: Mapping[str, Any] | None = None
+    ) -> dict[str, Array]:
+        """Copy rows out, and let go of their pages: the environment's next row is number 0 again.
 
         Args:
-            env_id: whose episode.
-            length: L.
-            closing: column -> value of the closing row; the other columns get their pad.
+            env_id: whose rows.
+            length: L, all that were written.
+            closing: of an ended episode: column -> value of the closing row; the other columns
+                get their pad. None: it goes on, and there is no such row.
         Returns:
-            Column -> (L + 1, *shape).
+            Column -> (L, *shape), or (L + 1, *shape) with a closing row.
+        """
+        found = self.read(env_id, length, extra=closing is not None)
+        for name, values in found.items():
+            if closing is not None:
+                values[length] = closing.get(name, self._pad[name])
+        self._free += self._page[env_id][self._page[env_id] >= 0].tolist()
+        self._page[env_id] = -1
+        return found
+
+    def read(self, env_id: int, length: int, *, extra: bool = False) -> dict[str, Array]:
+        """Return a copy of the first L rows of each column, (L, *shape).
+
+        Args:
+            env_id: whose rows.
+            length: L.
+            extra: return one row more, in which nothing is written yet.
         """
         row = np.arange(length)
         place = self._page[env_id, row // self._rows], row % self._rows
         found = {}
         for name, block in self._blocks.items():
-            found[name] = np.empty((length + 1, *block.shape[2:]), block.dtype)
+            found[name] = np.empty((length + extra, *block.shape[2:]), block.dtype)
             found[name][:length] = block[place]
-            found[name][length] = closing.get(name, self._pad[name])
-        self._free += self._page[env_id][self._page[env_id] >= 0].tolist()
-        self._page[env_id] = -1
         return found
+
+    def put(self, env_id: int, length: int, columns: Mapping[str, Array]) -> None:
+        """Write the first L rows of an environment, as `read` returned them."""
+        for row in range(length):
+            place = self.place(np.array([env_id]), np.array([row]))
+            for name, values in columns.items():
+                self.write(name, place, values[row])
 
     def names(self, but: Collection[str] = ()) -> tuple[str, ...]:
         """Return the columns' names, without some."""

@@ -1,4 +1,4 @@
-"""A whole run as one checkpoint, and back: weights, optimizer, replay, counters, log positions."""
+"""A whole run as one checkpoint, and back: all that its next iteration is a function of."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -50,6 +50,7 @@ class Saver:
     def _state(self, run: Run) -> dict[str, Any]:
         policy, counters = self._parts.policy, run.counters
         learn = policy.learn_mode.state_dict()
+        running = self._parts.collector.state_dict()
         return {
             "kind": "run",
             "policy": {
@@ -61,6 +62,7 @@ class Saver:
             "manifest": self._parts.buffer.manifest(),
             "counters": {**attrs.asdict(counters), "seconds": run.seconds},
             "logs": {"metrics": run.metrics.sync(), "times": run.times.sync()},
+            **({} if running is None else {"running": running}),
         }
 
     def restore(self) -> dict[str, Any] | None:
@@ -71,6 +73,7 @@ class Saver:
             checkpoint, and begins anew.
         Raises:
             CheckpointError: it is damaged, of something else than a run, or of another policy.
+            EnvError: a running episode cannot be played again.
             ReplayError: the replay's files are damaged, or of other columns.
         """
         kept = self.store.kept()
@@ -84,6 +87,7 @@ class Saver:
             policy.learn_mode.load_state_dict(saved["learn"])
             policy.collect_mode.load_state_dict(saved["collect"])
             policy.eval_mode.load_state_dict(saved["eval"])
+            self._parts.collector.load_state_dict(content.get("running"))
         self._parts.buffer.load_state_dict(content["buffer"])
         self._manifests = {kept[-1]: content["manifest"]} | _manifests_of(kept[:-1])
         return content

@@ -20,7 +20,7 @@ from lzcore.engine.clock import Clock
 from lzcore.engine.evaluations import Evaluations
 from lzcore.engine.evaluator import Evaluator
 from lzcore.engine.interrupt import Interrupts
-from lzcore.engine.learner import steps_allowed, steps_owed
+from lzcore.engine.learner import reanalyses_due, steps_allowed, steps_owed
 from lzcore.engine.metrics import JsonLines
 from lzcore.engine.observers import MetricsLog, TensorBoard
 from lzcore.engine.plan import Ending, Outcome, Plan, Run
@@ -176,13 +176,13 @@ class Trainer:
         self._timed = dict(run.clock.total)
 
     def _collect(self) -> int:
-        """Collect episodes into the buffer; return the env steps that learning owes steps for."""
+        """Collect into the buffer; return the env steps that learning owes steps for."""
         counters, parts, clock = self._run.counters, self._parts, self._run.clock
         before = dict(clock.total)
         at_random = counters.iteration == 0 and parts.loop.random_collect_episode_num > 0
         stats, segments = parts.collector.collect(
             counters.iteration,
-            parts.loop.random_collect_episode_num if at_random else parts.loop.n_episode,
+            parts.loop.random_collect_episode_num if at_random else parts.loop.collected_at_once,
             "random" if at_random else "collect",
             schedule=parts.policy.schedule(counters.learn_step, counters.env_step),
             first_episode=counters.episode,
@@ -191,7 +191,7 @@ class Trainer:
         parts.buffer.push(segments)
         parts.buffer.remove_oldest_data_to_fit()
         counters.env_step += stats.env_steps
-        counters.episode += len(stats.returns)
+        counters.episode += stats.begun
         clock.lap("glue")
         told = {**stats.to_dict(), "seconds": clock.since(before)}
         self._hook.lz_collected(run=self._run, stats=told)
@@ -205,7 +205,8 @@ class Trainer:
         steps = steps_allowed(steps_owed(parts.loop, counters, new_steps), limit, counters)
         if steps < 1:
             return
-        metrics = parts.learner.learn(steps, self._run.clock)
+        reanalyses = reanalyses_due(parts.loop, counters, parts.buffer.num_transitions)
+        metrics = parts.learner.learn(steps, self._run.clock, reanalyses)
         counters.learn_step += steps
         self._hook.lz_learned(run=self._run, metrics=metrics)
 

@@ -88,6 +88,24 @@ def examine(make: Callable[[], Env], seed: int = 0, max_steps: int = 2000) -> Re
         second.close()
 
 
+def unlike_from(env: Env, seed: int = 0, max_steps: int = 50) -> int | None:
+    """Return the first step that differs when environment 0 plays the same episode again.
+
+    Another episode is played between the two. The environment is left in the middle of one.
+
+    Args:
+        env: a batch of at least one.
+        seed: of the episodes and of the random actions.
+        max_steps: episodes are played no further.
+    Returns:
+        None if nothing differs.
+    Raises:
+        EnvError: it failed.
+    """
+    once, _, again = (play(env, s, max_steps) for s in (seed, seed + 1, seed))
+    return _first_difference(once, again)
+
+
 # --- playing ------------------------------------------------------------------------------------
 
 
@@ -198,17 +216,21 @@ def _repeats(played: list[Episode], again: Episode) -> list[Finding]:
         "nothing of earlier episodes."
     )
     for twin, where in ((again, "in a second instance"), (later, "after another episode")):
-        if twin.trace != once.trace:
-            step = next(
-                (k for k, (a, b) in enumerate(zip(once.trace, twin.trace, strict=False)) if a != b),
-                min(once.length, twin.length),
-            )
+        step = _first_difference(once, twin)
+        if step is not None:
             text = f"The same seed and actions differ {where}, from step {step} on. {remedy}"
             return [Finding("wrong", text)]
     found = [Finding("ok", "The same seed and actions give the same episode.")]
     if other.trace[0] == once.trace[0]:
         found.append(Finding("note", "Another seed starts in the same state."))
     return found
+
+
+def _first_difference(one: Episode, other: Episode) -> int | None:
+    if one.trace == other.trace:
+        return None
+    pairs = enumerate(zip(one.trace, other.trace, strict=False))
+    return next((k for k, (a, b) in pairs if a != b), min(one.length, other.length))
 
 
 def _looks_of(played: list[Episode]) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from lzcore.replay.files import (
 )
 from lzcore.replay.incoming import check_positive, check_segment, encoded, joined, newest_part
 from lzcore.replay.jpeg import check_jpeg, sizes
+from lzcore.replay.revisits import draw_revisits
 from lzcore.replay.store import Store
 from lzcore.replay.windows import StoredWindows
 
@@ -179,8 +180,25 @@ class ReplayBuffer:
         Raises:
             ReplayError: no position is eligible.
         """
-        if batch_size < 1:
-            raise ReplayError(f"batch_size is {batch_size}; expected at least 1.")
+        self._check_drawable("batch_size", batch_size)
+        index, weights = self._draw.draw(batch_size, self._rng)
+        return policy.make_batch(self._windows(index, weights))
+
+    def revisit(self, count: int, partition: float, policy: "Policy") -> Mapping[str, float]:
+        """Draw positions of old segments, rarely visited ones first, for `policy.reanalyze`.
+
+        Each position of a segment is as likely as any other, and may be drawn more than once.
+
+        Raises:
+            ReplayError: no position is eligible.
+        """
+        self._check_drawable("count", count)
+        index = draw_revisits(self._store, count, partition, self._rng)
+        return policy.reanalyze(self._windows(index, np.ones(count, np.float32)))
+
+    def _check_drawable(self, name: str, count: int) -> None:
+        if count < 1:
+            raise ReplayError(f"{name} is {count}; expected at least 1.")
         if self._store.num_eligible == 0:
             raise ReplayError(
                 f"None of the {self.num_transitions} stored transitions can be drawn yet: "
@@ -188,9 +206,9 @@ class ReplayBuffer:
                 f"{self._settings.lookahead} rows behind it, a truncated episode at least "
                 f"{self._settings.unroll_steps} transitions. Collect more first."
             )
-        index, weights = self._draw.draw(batch_size, self._rng)
-        windows = StoredWindows(self._store, index, weights, self._settings.frame_stack)
-        return policy.make_batch(windows)
+
+    def _windows(self, index: Array, weights: Array) -> StoredWindows:
+        return StoredWindows(self._store, index, weights, self._settings.frame_stack)
 
     def update_priority(self, indices: Array, priorities: Array, stamp: Array) -> None:
         """Set (B,) priorities of sampled rows; without `use_priority`, nothing happens.

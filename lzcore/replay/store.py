@@ -20,9 +20,17 @@ from lzcore.replay.ring import Ring
 
 NONE = -1  # no such segment
 _INT = np.dtype(np.int64)
-# start: id of the first row; offset: its number in the episode; eligible: rows that may be drawn,
-# which are always the first ones of a segment
-_SEGMENT = ("start", "rows", "length", "offset", "episode", "next", "previous", "eligible")
+_SEGMENT = (
+    "start",  # id of the first row
+    "rows",
+    "length",  # transitions
+    "offset",  # number of the first row in the episode
+    "episode",
+    "next",
+    "previous",
+    "eligible",  # rows that may be drawn, which are always the first ones
+    "visits",  # how often a row was drawn to be reanalyzed
+)
 # length: transitions that have arrived; eligible: positions below it may be drawn
 _EPISODE = ("first", "last", "length", "eligible", "ended", "terminated")
 
@@ -138,6 +146,7 @@ class Store:
             next=NONE,
             previous=previous,
             eligible=0,
+            visits=0,
         )
         if previous == NONE:
             self.num_episodes += 1

@@ -53,6 +53,8 @@ class TinyConfig(PolicySettings):
     collector_env_num: int = setting(3, "Environments that collect.")
     evaluator_env_num: int = setting(2, "Environments that evaluate.")
     n_episode: int = setting(3, "Episodes of an iteration.")
+    num_segments: int | None = setting(None, "Segments of an iteration.")
+    game_segment_length: int = setting(200, "Steps of a segment.")
     update_per_collect: int | None = setting(None, "Learn steps of an iteration.")
     replay_ratio: float = setting(0.25, "Learn steps for each env step.")
     eval_freq: int = setting(5, "Learn steps between evaluations.")
@@ -60,6 +62,9 @@ class TinyConfig(PolicySettings):
     train_start_after_envsteps: int = setting(0, "Env steps before learning.")
     ignore_done: bool = setting(False, "Store ends as truncations.")
     eval_offline: bool = setting(False, "Evaluate at the end.")
+    buffer_reanalyze_freq: float = setting(0.0, "Reanalyses of an iteration.")
+    reanalyze_batch_size: int = setting(5, "Windows of one.")
+    reanalyze_start_after_transitions: int = setting(20, "Rows before the first.")
     use_priority: bool = setting(True, "Draw by priority.")
     learning_rate: float = setting(0.1, "Of SGD.")
     diverges_at: int | None = setting(None, "Learn step whose loss is not a number.")
@@ -100,7 +105,7 @@ class TinyPolicy(Policy):
             Column("observation", spaces.frame_shape, spaces.frame_dtype),
             Column("action", (), np.int64),
             Column("reward", (), np.float32),
-            Column("odds", (), np.float32, pad=-1.0),
+            Column("odds", (), np.float32, pad=-1.0, changing=cfg.buffer_reanalyze_freq > 0),
             Column("to_play", (), np.int8),
             Column("action_mask", (spaces.action.size,), bool),
             Column("timestep", (), np.int64),
@@ -141,6 +146,11 @@ class TinyPolicy(Policy):
 
     def make_batch(self, windows):
         return [windows.take(name, 0, 1)[:, 0] for name in ("observation", "action", "reward")]
+
+    def reanalyze(self, windows):
+        odds = self._odds(torch.from_numpy(windows.take("observation", 0, 1)[:, 0]))
+        windows.write(0, {"odds": odds[:, None]})
+        return {"reanalyzed_odds": odds.mean()}
 
     def _forward_learn(self, data):
         observation, action, reward = map(torch.from_numpy, data)

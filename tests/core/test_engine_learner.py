@@ -10,7 +10,7 @@ from lzcore.base import DivergedError
 from lzcore.engine.checkpoint import load_file
 from lzcore.engine.clock import Clock
 from lzcore.engine.collector import Collector
-from lzcore.engine.learner import Learner, steps_allowed, steps_owed
+from lzcore.engine.learner import Learner, reanalyses_due, steps_allowed, steps_owed
 from lzcore.engine.plan import Counters
 from lzcore.replay.buffer import ReplayBuffer
 
@@ -59,6 +59,39 @@ def test_steps_beyond_the_limit_are_owed_until_it_is_raised():
     assert steps_allowed(5, 112, counters) == 12  # of 15 + 5
     assert steps_allowed(0, None, counters) == 8
     assert steps_allowed(4, None, counters) == 4
+
+
+# --- reanalyses -----------------------------------------------------------------------------------
+
+
+def due(freq, transitions=(3000,) * 6):
+    counters, settings = Counters(), loop(buffer_reanalyze_freq=freq)
+    return [reanalyses_due(settings, counters, number) for number in transitions]
+
+
+def test_reanalyses_come_as_often_as_asked_for_the_first_at_once():
+    assert due(3.0) == [3] * 6
+    assert due(1.0) == [1] * 6
+    assert due(0.5) == [1, 0, 1, 0, 1, 0]
+    assert due(1.5) == [2, 1, 2, 1, 2, 1]
+    assert due(0.0) == [0] * 6
+
+
+def test_a_fraction_of_a_reanalysis_is_exact():
+    assert sum(due(0.1, [3000] * 1000)) == 100  # in binary, 0.1 is a bit more than a tenth
+    assert due(0.3, [3000] * 10) == [1, 0, 0, 1, 0, 0, 1, 0, 0, 0]
+
+
+def test_the_buffer_is_left_alone_until_it_holds_enough():
+    assert due(0.5, [1999, 2000, 2001, 2001, 2001, 1000, 2001]) == [0, 0, 1, 0, 1, 0, 0]
+
+
+def test_how_many_iterations_were_counted_survives_a_checkpoint():
+    counters, settings = Counters(), loop(buffer_reanalyze_freq=0.5)
+    first = reanalyses_due(settings, counters, 3000)
+    again = Counters(reanalyze_iterations=counters.reanalyze_iterations)
+
+    assert (first, reanalyses_due(settings, again, 3000)) == (1, 0)
 
 
 # --- learn steps ----------------------------------------------------------------------------------
@@ -153,3 +186,53 @@ def test_a_loss_that_is_not_a_number_stops_also_policies_that_do_not_check(
     with pytest.raises(DivergedError, match=f"policy_loss is {loss}"):
         learner.learn(1, Clock())
     assert (tmp_path / "batch.pt").exists()
+
+
+# --- reanalyses in between ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reanalyses", "steps", "before"),
+    [
+        (1, 10, [0]),
+        (3, 10, [0, 3, 6]),  # three, although 10 // 3 goes into 9 as well
+        (4, 8, [0, 2, 4, 6]),
+        (3, 2, [0, 0, 1]),
+        (0, 5, []),
+    ],
+)
+def test_reanalyses_are_spread_over_the_learn_steps(
+    tmp_path, monkeypatch, reanalyses, steps, before
+):
+    policy, made = tiny(), []
+    buffer, learner = prepared(tmp_path, policy)
+    monkeypatch.setattr(
+        buffer, "revisit", lambda *given: made.append((policy._steps, *given)) or {"odds": 1.0}
+    )
+
+    told = learner.learn(steps, Clock(), reanalyses)
+
+    assert made == [(step, 5, 0.75, policy) for step in before]
+    assert ("odds" in told) == bool(before)
+
+
+def test_a_reanalysis_tells_its_numbers_and_takes_time_of_its_own(tmp_path, monkeypatch):
+    policy, told = tiny(), iter([{"odds": 1.0}, {"odds": 4.0}])
+    monkeypatch.setattr(policy, "reanalyze", lambda windows: next(told))
+    _, learner = prepared(tmp_path, policy)
+    clock = Clock()
+
+    found = learner.learn(5, clock, 2)
+
+    assert found["odds"] == 2.5  # of two reanalyses, not of five steps
+    assert clock.total.keys() == {"sample", "learn", "reanalyze"}
+
+
+def test_a_policy_that_has_nothing_to_reanalyze_says_so(tmp_path, monkeypatch):
+    monkeypatch.delattr(TinyPolicy, "reanalyze")
+    _, learner = prepared(tmp_path, tiny())
+
+    with pytest.raises(
+        NotImplementedError, match=r"TinyPolicy has nothing to reanalyze; set buffer_reanalyze_f"
+    ):
+        learner.learn(1, Clock(), 1)

@@ -68,6 +68,15 @@ def test_each_iteration_is_a_line_on_paper():
     assert text == "env 500/2,000  learn 20  return 21.5  50 steps/s  env 100%  left 00:30\n"
 
 
+def test_the_latest_return_stays_until_another_episode_ends():
+    now = run(total={"env": 1.0})
+    nothing, three = {"return_mean": None}, {"return_mean": 3.0}
+
+    lines = shown(False, *(("lz_collected", now, s) for s in (nothing, three, nothing)))
+
+    assert re.findall(r"return \S+", lines) == ["return -", "return 3.0", "return 3.0"]
+
+
 def test_on_paper_lines_are_as_sparse_as_the_log():
     calls = [
         ("lz_collected", run(counters={"iteration": i}, log_every=3), {"return_mean": 1.0})

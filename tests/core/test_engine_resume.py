@@ -1,20 +1,27 @@
 """A run that was killed at any instant and resumed ends with the same bytes as one that was not."""
 
 import json
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from engine_fakes import TinyPolicy
+from engine_fakes import TinyPolicy, Walk
 from engine_killing import assert_same, run_and_kill, whole
 
-from lzcore.base import CheckpointError, ReplayError
+from lzcore.base import CheckpointError, EnvError, ReplayError
 from lzcore.engine.checkpoint import numbered
 from lzcore.engine.metrics import read_lines
 from lzcore.engine.starting import carry_out, plan_resume, plan_run, train
 
-RUN = {"run.max_env_steps": 120, "run.eval_episodes": 2, "run.tensorboard": False, "eval_freq": 8}
+RUN = {
+    "run.max_env_steps": 120,
+    "run.eval_episodes": 2,
+    "run.tensorboard": False,
+    "eval_freq": 8,
+    "buffer_reanalyze_freq": 0.5,
+}
 
 
 def settled(out, **named):
@@ -25,6 +32,7 @@ KILLS = {  # where a process kills itself: a call that it makes, and the how man
     "before the first checkpoint": ("os.replace", 3),
     "while an episode is played": ("engine_fakes.Walk.step", 31),
     "while it learns": ("engine_fakes.TinyPolicy._forward_learn", 6),
+    "while it reanalyzes": ("engine_fakes.TinyPolicy.reanalyze", 2),
     "while the replay is written": ("numpy.savez", 2),
     "between a checkpoint and its name": ("os.replace", 6),
     "while old checkpoints are deleted": ("pathlib.Path.unlink", 3),
@@ -41,6 +49,80 @@ def test_a_run_killed_anywhere_and_resumed_equals_one_that_was_not(tiny_installe
 
         assert resumed.ended_by == "max_env_steps", where
         assert_same(whole(resumed.directory), expected, where)
+
+
+SEGMENTS = {**RUN, "num_segments": 2, "game_segment_length": 3, "random_collect_episode_num": 2}
+KILLS_BETWEEN = {  # the walks are probed first, which takes up to 24 steps
+    "while random episodes are played": ("engine_fakes.Walk.step", 28),
+    "while episodes go on": ("engine_fakes.Walk.step", 80),
+    "while it learns": ("engine_fakes.TinyPolicy._forward_learn", 6),
+    "between a checkpoint and its name": ("os.replace", 16),
+}
+
+
+def test_a_run_killed_in_the_middle_of_episodes_and_resumed_equals_one_that_was_not(
+    tiny_installed, tmp_path
+):
+    kills = KILLS_BETWEEN.values()
+    run_and_kill("tiny", "engine_fakes:Walk", SEGMENTS, kills, tmp_path, tiny_installed)
+    expected = whole(tmp_path / "never")
+
+    for number, where in enumerate(KILLS_BETWEEN):
+        resumed = train(resume=tmp_path / str(number), quiet=True)
+
+        assert resumed.ended_by == "max_env_steps", where
+        assert_same(whole(resumed.directory), expected, where)
+
+
+def test_a_run_by_segments_in_many_parts_collects_as_one_in_one(tiny_installed, tmp_path):
+    parts = carry_out(settled(tmp_path / "parts", **{**SEGMENTS, "run.max_env_steps": 30}))
+    for steps in (31, 60, 90, 120):
+        parts = train(resume=parts.directory, quiet=True, max_env_steps=steps)
+    one = carry_out(settled(tmp_path / "one", **SEGMENTS))
+
+    def told(directory):
+        lines = read_lines(directory / "metrics.jsonl")
+        return [line for line in lines if line["kind"] != "evaluated"]  # every end has one
+
+    assert told(parts.directory) == told(one.directory)
+    assert any(line.get("episodes") == 0 for line in told(one.directory))
+
+
+class Moved(Walk):
+    """A Walk that repeats itself until somebody moves it."""
+
+    by = 0.0
+
+    def _seen(self):
+        return super()._seen() + np.float32(Moved.by)
+
+
+def test_an_environment_that_does_not_repeat_itself_after_a_resume_says_so(
+    tiny_installed, tmp_path, monkeypatch
+):
+    plan = plan_run("tiny", Moved, out=tmp_path / "run", named=SEGMENTS)
+    run = carry_out(plan)
+    monkeypatch.setattr(Moved, "by", 1.0)
+
+    with pytest.raises(EnvError, match=r"^Environment 0 does not repeat itself: ") as err:
+        train(resume=run.directory, env=Moved, quiet=True)
+    assert "\n" not in str(err.value)
+
+
+def test_a_run_by_segments_can_go_on_with_whole_episodes_and_back(tiny_installed, tmp_path):
+    run = carry_out(settled(tmp_path / "run", **SEGMENTS))
+    config = run.directory / "config.toml"
+    text = config.read_text()
+    config.write_text(text.replace("\nnum_segments = 2\n", '\nnum_segments = "none"\n'))
+    train(resume=run.directory, quiet=True, max_env_steps=200)
+    config.write_text(text)
+    train(resume=run.directory, quiet=True, max_env_steps=300)
+
+    lines = [
+        line for line in read_lines(run.directory / "metrics.jsonl") if line["kind"] == "collected"
+    ]
+    by_segments = ["segments" in line for line in lines[1:]]  # the first is random
+    assert [more for more, _ in groupby(by_segments)] == [True, False, True]
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import os
 import signal
 import threading
 from copy import deepcopy
+from itertools import cycle
 
 import attrs
+import numpy as np
 import pytest
 import torch
 from engine_fakes import Breaks, TinyPolicy, Walk
@@ -15,6 +17,8 @@ from engine_fakes import Breaks, TinyPolicy, Walk
 from lzcore.base import CheckpointError, ConfigError, DivergedError, EnvError, LzError
 from lzcore.engine.checkpoint import CheckpointStore, load_file, numbered, save_file
 from lzcore.engine.metrics import JsonLines, read_lines
+from lzcore.engine.observers import JsonDisplay
+from lzcore.engine.progress import Progress
 from lzcore.engine.starting import carry_out, plan_resume, plan_run, train
 from lzcore.envs.gym import GymEnv
 from lzcore.registry import hookimpl
@@ -103,6 +107,17 @@ def test_a_late_start_is_not_followed_by_a_burst(start):
     assert outcome.learn_steps == counted < outcome.env_steps
 
 
+def test_the_buffer_is_reanalyzed_as_often_as_asked_for_once_it_holds_enough(start):
+    outcome = start(max_env_steps=120, buffer_reanalyze_freq=0.5)
+
+    learned = records(outcome, "learned")
+    enough = [line["env_step"] > 20 for line in learned]  # nothing is forgotten yet
+    reanalyzed, turn = ["reanalyzed_odds" in line for line in learned], cycle([True, False])
+    assert reanalyzed == [late and next(turn) for late in enough]
+    assert reanalyzed.count(True) > 2
+    assert "reanalyze" in (outcome.directory / "times.jsonl").read_text()
+
+
 def test_without_enough_rows_for_a_batch_learning_is_skipped(start):
     outcome = start(max_env_steps=30, batch_size=100)
 
@@ -118,6 +133,56 @@ def test_random_episodes_come_first_and_owe_no_learn_steps(start):
     assert {(line["mode"], line["episodes"]) for line in rest} == {("collect", 3)}
     assert records(outcome, "learned")[0]["iteration"] == 1
     assert outcome.learn_steps == 2 * len(rest)
+
+
+def test_by_segments_an_iteration_may_end_no_episode_and_the_logs_say_so(start, capsys):
+    given = {"num_segments": 1, "game_segment_length": 2, "max_env_steps": 60}
+    outcome = start(tensorboard=True, observers=(Progress(), JsonDisplay()), **given)
+
+    told = records(outcome, "collected")
+    none = [line for line in told if line["episodes"] == 0]
+    some = [line for line in told if line["episodes"]]
+    assert {line["return_mean"] for line in none} == {None}
+    assert all(isinstance(line["return_mean"], float) for line in some)
+    assert all(line["segments"] >= 1 for line in told)
+    assert len(none) > 3
+    assert len(some) > 3
+    printed = capsys.readouterr().out
+    assert '"return_mean": null' in printed
+    assert "return -" in printed
+    assert sum(line["env_steps"] for line in told) == outcome.env_steps
+
+
+def test_by_segments_random_episodes_come_first_and_are_whole(start):
+    outcome = start(max_env_steps=80, random_collect_episode_num=5, num_segments=2)
+
+    first, *rest = records(outcome, "collected")
+    assert (first["mode"], first["episodes"], "segments" in first) == ("random", 5, False)
+    assert {line["mode"] for line in rest} == {"collect"}
+    assert all(line["segments"] >= 2 for line in rest)
+
+
+class Drifts(Walk):
+    """Shows another start after every reset."""
+
+    resets = 0
+
+    def reset(self, *, seed=None, options=None):
+        Drifts.resets += 1
+        return super().reset(seed=seed)
+
+    def _seen(self):
+        return super()._seen() + np.float32(Drifts.resets)
+
+
+def test_by_segments_an_environment_that_does_not_repeat_itself_is_refused_at_once(start, tmp_path):
+    start(Drifts, max_env_steps=10)  # whole episodes need no repetition
+    with pytest.raises(EnvError, match=r"Drifts does not repeat itself: .* from step 0 on") as err:
+        start(Drifts, out=tmp_path / "refused", max_env_steps=10, num_segments=2)
+
+    assert 'num_segments at "none"' in str(err.value)
+    assert "\n" not in str(err.value)
+    assert not (tmp_path / "refused").exists()
 
 
 # --- evaluation -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 
 from lzcore.base.env import ActionSpace, Observed, Spaces, Stepped
-from lzcore.envs.check import examine
+from lzcore.envs.check import examine, unlike_from
 from lzcore.envs.gym import GymEnv
 
 
@@ -286,3 +286,35 @@ def test_an_env_of_any_kind_is_held_to_its_spaces(given, wrong):
     assert any(at == "wrong" and text.startswith(wrong) for at, text in report.findings)
     assert report.facts["adapters"] == "a; b"
     assert env.closed
+
+
+# --- a short look ---------------------------------------------------------------------------------
+
+
+class Tires(Walk):
+    """Shows another number from its third step on, once it has played two episodes."""
+
+    resets = 0
+
+    def reset(self, *, seed=None, options=None):
+        self.resets += 1
+        return super().reset(seed=seed)
+
+    def shown(self):
+        seen, info = super().shown()
+        return seen * (0.5 if self.resets > 2 and self.count >= 3 else 1.0), info
+
+
+def test_the_step_is_told_from_which_on_the_same_episode_differs():
+    assert unlike_from(GymEnv(Walk, 2)) is None
+    assert unlike_from(GymEnv(Tires, 2)) == 3
+    assert unlike_from(GymEnv(Tires, 2), max_steps=2) is None
+
+
+def test_an_episode_that_ends_sooner_the_second_time_differs_from_its_end():
+    class Shortens(Walk):
+        def reset(self, *, seed=None, options=None):
+            self.length -= 1
+            return super().reset(seed=seed)
+
+    assert unlike_from(GymEnv(Shortens, 1)) == 2  # they have 4, 3 and 2 steps

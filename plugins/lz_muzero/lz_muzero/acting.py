@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 from lz_muzero import decisions, shapes
 from lz_muzero.config import MuZeroConfig
+from lz_muzero.context import Context, ContextDynamics, RememberingPolicy
 from lz_muzero.decisions import Array, Asked, DecisionError
 from lz_muzero.schedules import collect_epsilon, collect_temperature
-from lz_muzero.state import need, on_cpu
 from lzcore.base import (
     Column,
     ConfigError,
     Decisions,
     Evaluation,
     Observed,
-    Policy,
+    Reuse,
     SearchResult,
     Segment,
     Spaces,
@@ -44,7 +44,8 @@ from lzcore.search import (
     search,
 )
 
-_TREE, _NOISE, _ACTION, _COIN, _PICK = range(5)  # what one decision draws, each from its own seed
+# what one decision draws, each from its own seed
+_TREE, _NOISE, _ACTION, COIN, PICK, SLOTS = range(6)
 
 
 class Planner(NamedTuple):
@@ -54,15 +55,18 @@ class Planner(NamedTuple):
     dynamics: Dynamics
     inference: Inference
     num_simulations: int
+    context: Context | None = None  # carries roots on from move to move; None: they are observed
 
 
-class ActingPolicy(Policy):
+class ActingPolicy(RememberingPolicy):
     """The deciding half of MuZero; the methods stand in the order the data meets them."""
 
     config_class: ClassVar[type[MuZeroConfig]] = MuZeroConfig
     models: ClassVar[Mapping[str, tuple[str, str]]] = {  # model_type -> class and its module
         "conv": ("MuZeroModel", "lz_muzero.model"),
         "mlp": ("MuZeroModelMLP", "lz_muzero.model_mlp"),
+        "conv_context": ("MuZeroContextModel", "lz_muzero.model"),
+        "mlp_context": ("MuZeroContextModelMLP", "lz_muzero.model_mlp"),
     }
 
     # --- what the environment decides ----------------------------------------------------------
@@ -90,7 +94,9 @@ class ActingPolicy(Policy):
         if cfg.transform2string:
             shapes.check_jpeg(spaces, gray=cfg.gray_scale)
         return shapes.stored_columns(
-            spaces, reanalyzed=cfg.reanalyze_ratio > 0, jpeg=cfg.transform2string
+            spaces,
+            reanalyzed=cfg.reanalyze_ratio > 0 or cfg.reuse_search,
+            jpeg=cfg.transform2string,
         )
 
     # --- construction --------------------------------------------------------------------------
@@ -123,10 +129,9 @@ class ActingPolicy(Policy):
             return super()._create_model(cfg, model)
 
     def _init_shared(self) -> None:
+        super()._init_shared()
         cfg = self._cfg
         self.frame_stack = cfg.model.frame_stack_num
-        self._inference = Inference(self._model)
-        self._weights_changed = False
         self._streams = {
             mode: Stream(stream_key(cfg.seed, f"policy {mode}"))
             for mode in ("collect", "eval", "random")
@@ -136,16 +141,22 @@ class ActingPolicy(Policy):
         self._collect_epsilon = 0.0
 
     def _init_collect(self) -> None:
-        self._collect_planner = self._planner(self._inference, self._cfg.num_simulations)
+        context = self._contexts.get("collect")
+        self._collect_planner = self._planner(self._inference, self._cfg.num_simulations, context)
 
     def _init_eval(self) -> None:
         simulations = self._cfg.eval_num_simulations or self._cfg.num_simulations
-        self._eval_planner = self._planner(self._inference, simulations)
+        context = self._contexts.get("eval")
+        self._eval_planner = self._planner(self._inference, simulations, context)
 
-    def _planner(self, inference: Inference, num_simulations: int) -> Planner:
+    def _planner(
+        self, inference: Inference, num_simulations: int, context: Context | None = None
+    ) -> Planner:
         cfg = self._cfg
         tree = make_tree(cfg.tree, self._tree_spec(num_simulations), prefer_compiled=cfg.mcts_ctree)
-        return Planner(tree, self._dynamics(inference, tree), inference, num_simulations)
+        carried = context is not None
+        dynamics = ContextDynamics(inference, tree) if carried else self._dynamics(inference, tree)
+        return Planner(tree, dynamics, inference, num_simulations, context)
 
     def _tree_spec(self, num_simulations: int) -> TreeSpec:
         cfg = self._cfg
@@ -208,10 +219,12 @@ class ActingPolicy(Policy):
             return Decisions(asked.env_id, {})
         seeds = self._streams["collect"].next(asked.env_id)
         if self._cfg.collect_with_pure_policy:
-            found, temperature = self._without_search(asked), 1.0
+            found = self._without_search(self._collect_planner, asked, seeds)
+            temperature = 1.0
         else:
             found = self._search(self._collect_planner, asked, seeds, noisy=True)
         action, drawn_from = self._choose(found, asked, seeds, temperature, epsilon)
+        self._follow("collect", asked.env_id, action)
         return self._answer(asked, found, action, drawn_from)
 
     def _forward_eval(
@@ -230,7 +243,8 @@ class ActingPolicy(Policy):
             return Decisions(asked.env_id, {})
         seeds = self._streams["eval"].next(asked.env_id)
         found = self._search(self._eval_planner, asked, seeds, noisy=False)
-        best = self._best(found, asked)
+        best = self._actions(found, self._best(found, asked))
+        self._follow("eval", asked.env_id, best)
         return self._answer(asked, found, best, decisions.tempered(found.visit_count, 1.0))
 
     def decide_at_random(self, seen: Observed) -> Decisions:
@@ -238,17 +252,11 @@ class ActingPolicy(Policy):
         observation = torch.from_numpy(seen.observation)
         asked = self._asked(observation, seen.action_mask, seen.to_play, seen.env_id)
         seeds = self._streams["random"].next(asked.env_id)
-        nothing = np.zeros(len(asked.env_id))
-        found = SearchResult(
-            visit_count=asked.legal.astype(np.int32),
-            value=nothing + np.nan,  # so that no target takes it for a searched value
-            q_value=np.zeros(asked.legal.shape),
-            raw_value=nothing,
-            prior_logits=np.zeros(asked.legal.shape),
-        )
+        found = self._at_random(asked, seeds)
         uniformly = decisions.tempered(found.visit_count, 1.0)
-        action = decisions.draw(uniformly, uniform(seeds, _ACTION))
-        return self._answer(asked, found, action, uniformly)
+        edge = decisions.draw(uniformly, uniform(seeds, _ACTION))
+        self._reset_collect(asked.env_id.tolist())  # no network has seen where these actions lead
+        return self._answer(asked, found, self._actions(found, edge), uniformly)
 
     def _asked(
         self, data: Tensor, action_mask: Any, to_play: Any, ready_env_id: Iterable[int] | None
@@ -259,87 +267,114 @@ class ActingPolicy(Policy):
             action_mask,
             to_play,
             ready_env_id,
-            num_actions=model.action_space_size,
+            num_actions=None if model.continuous_action_space else model.action_space_size,
             observation_shape=shapes.stacked_shape(model),
         )
 
-    def _search(self, planner: Planner, asked: Asked, seeds: Array, *, noisy: bool) -> SearchResult:
+    def _search(
+        self,
+        planner: Planner,
+        asked: Asked,
+        seeds: Array,
+        *,
+        noisy: bool,
+        reuse: Reuse | None = None,
+    ) -> SearchResult:
         """Run one search for each row, from its own (N,) uint64 seed."""
         self._refresh()
-        noise = self._root_noise(asked, seeds) if noisy else None
+        noise = self._root_noise(asked, derive_seed(seeds, _NOISE)) if noisy else None
         try:
             return search(
                 planner.tree,
                 planner.dynamics,
-                self._network_input(asked.observation),
+                self._roots(planner, asked),
                 num_simulations=planner.num_simulations,
                 legal_actions=asked.legal,
                 to_play=asked.to_play,
                 seeds=derive_seed(seeds, _TREE),
                 noise=noise,
+                reuse=reuse,
             )
         except ValueError as err:  # the tree names the root; name the environment
-            decisions.check_finite(self._evaluated(planner.inference, asked), asked)
+            decisions.check_finite(self._evaluated(planner, asked), asked)
             ids = asked.env_id[:64].tolist()
             raise DecisionError(f"{err} The roots are, in order, {asked.noun}s {ids}.") from err
 
     def _root_noise(self, asked: Asked, seeds: Array) -> Array | None:
-        """Return (N, A) noise for the roots' priors; None: none."""
+        """Return (N, A) noise for the roots' priors, from (N,) uint64 seeds; None: none."""
         if not self._cfg.root_noise_weight:
             return None
-        alpha = self._cfg.root_dirichlet_alpha
-        return dirichlet_noise(derive_seed(seeds, _NOISE), asked.legal, alpha)
+        return dirichlet_noise(seeds, asked.legal, self._cfg.root_dirichlet_alpha)
 
-    def _without_search(self, asked: Asked) -> SearchResult:
+    def _without_search(self, planner: Planner, asked: Asked, seeds: Array) -> SearchResult:
         """Take the network's own policy for a search's; a root value there is none."""
         self._refresh()
-        seen = self._evaluated(self._inference, asked)
+        seen = self._evaluated(planner, asked)
         decisions.check_finite(seen, asked)
-        return SearchResult(
-            visit_count=decisions.masked_softmax(seen.logits, asked.legal),
-            value=np.full_like(seen.value, np.nan),
-            q_value=np.zeros(asked.legal.shape),
-            raw_value=seen.value,
-            prior_logits=seen.logits,
-        )
+        policy = decisions.masked_softmax(seen.logits, asked.legal)
+        return decisions.unsearched(policy, seen.value, seen.logits)
+
+    def _at_random(self, asked: Asked, seeds: Array) -> SearchResult:
+        """Take the uniform policy over legal actions for a search's."""
+        visits = asked.legal.astype(np.int32)
+        return decisions.unsearched(visits, np.zeros(len(visits)), np.zeros(visits.shape))
 
     def _choose(
         self, found: SearchResult, asked: Asked, seeds: Array, temperature: float, epsilon: float
     ) -> tuple[Array, Array]:
         """Return (N,) actions to take and the (N, A) distribution of tempered visits."""
         probability = decisions.tempered(found.visit_count, temperature)
-        if not self._cfg.eps.eps_greedy_exploration_in_collect:
-            return decisions.draw(probability, uniform(seeds, _ACTION)), probability
-        coin, pick = uniform(seeds, _COIN), uniform(seeds, _PICK)
-        best = self._best(found, asked)
-        return decisions.explore(best, asked.legal, epsilon, coin, pick), probability
+        if self._cfg.eps.eps_greedy_exploration_in_collect:
+            best = self._actions(found, self._best(found, asked))
+            return self._explore(best, asked, epsilon, seeds), probability
+        edge = self._pick(found, asked, probability, uniform(seeds, _ACTION))
+        return self._actions(found, edge), probability
+
+    def _pick(self, found: SearchResult, asked: Asked, probability: Array, u: Array) -> Array:
+        """Return the (N,) edges to collect with, drawn by (N,) uniforms."""
+        return decisions.draw(probability, u)
 
     def _best(self, found: SearchResult, asked: Asked) -> Array:
-        """Return the (N,) most visited actions, the lowest of equals."""
+        """Return the (N,) most visited edges, the lowest of equals."""
         return found.visit_count.argmax(axis=1)
+
+    def _actions(self, found: SearchResult, edge: Array) -> Array:
+        """Return the (N,) actions that the edges (N,) of the roots stand for."""
+        return edge
+
+    def _explore(self, best: Array, asked: Asked, epsilon: float, seeds: Array) -> Array:
+        """Replace the best actions (N,) by uniform legal ones with probability epsilon."""
+        coin, pick = uniform(seeds, COIN), uniform(seeds, PICK)
+        return decisions.explore(best, asked.legal, epsilon, coin, pick)
 
     def _answer(
         self, asked: Asked, found: SearchResult, action: Array, drawn_from: Array
     ) -> Decisions:
-        return decisions.answer(asked, found, self._stored(found), action, drawn_from)
+        kept, told = self._stored(found), self._told(found)
+        return decisions.answer(asked, found, kept, action, drawn_from, told)
+
+    def _told(self, found: SearchResult) -> dict[str, Array]:
+        """Return what an answer tells beyond MuZero's, by its documented name: (N, ...) each."""
+        return {}
 
     def _stored(self, found: SearchResult) -> dict[str, Array]:
         """Return the columns that a search fills, when collecting as when reanalyzing."""
         return decisions.stored(found)
 
-    def _evaluated(self, inference: Inference, asked: Asked) -> Evaluation:
-        evaluation, _ = inference.initial(self._network_input(asked.observation))
+    def _roots(self, planner: Planner, asked: Asked) -> Any:
+        """Return what the planner's dynamics takes for roots: observations, or evaluated roots."""
+        seen = self._network_input(asked.observation)
+        return seen if planner.context is None else planner.context.roots(asked.env_id, seen)
+
+    def _evaluated(self, planner: Planner, asked: Asked) -> Evaluation:
+        roots = self._roots(planner, asked)
+        evaluation, _ = planner.inference.initial(roots) if planner.context is None else roots
         return evaluation
 
     def _network_input(self, observation: Tensor) -> Tensor:
         """Move (M, *O) to the device as float32; uint8 images become 0..1 there."""
         moved = observation.to(self._device)
         return moved.float() / 255.0 if moved.dtype == torch.uint8 else moved.float()
-
-    def _refresh(self) -> None:
-        if self._weights_changed:
-            self._inference.refresh()
-            self._weights_changed = False
 
     # --- what a run asks --------------------------------------------------------------------------
 
@@ -383,11 +418,3 @@ class ActingPolicy(Policy):
     def _get_train_sample(self, data: Any) -> Any:
         """Return data unchanged: `make_batch` makes the targets."""
         return data
-
-    def _state_dict_collect(self) -> dict[str, Any]:
-        return on_cpu({"model": self._model.state_dict()})
-
-    def _load_state_dict_collect(self, state_dict: Mapping[str, Any]) -> None:
-        """Load weights; the state of learning serves too."""
-        self._model.load_state_dict(need(state_dict, "model"))
-        self._weights_changed = True

@@ -47,8 +47,15 @@ class MuZeroModelSettings(ModelSettings):
 
     model_type: Literal["conv", "mlp", "conv_context", "mlp_context"] = setting(
         "conv",
-        "Family of networks: conv for images and boards, mlp for vectors.",
-        check=Only(_VERSION, refused=("conv_context", "mlp_context")),
+        "Family of networks: conv for images and boards, mlp for vectors; with _context the root "
+        "of a search follows from the last one, as imagined, and not from its observation.",
+    )
+    context_length_init: int = setting(
+        5,
+        "With such a context: an observation is encoded every so many moves.",
+        unit="moves",
+        check=COUNT,
+        extension=True,
     )
     continuous_action_space: bool = setting(
         False,
@@ -134,6 +141,11 @@ class MuZeroModelSettings(ModelSettings):
     def conflicts(self) -> Iterator[str]:
         """The supports are as wide as their scale; predictions as wide as projections."""
         yield from super().conflicts()
+        if self.context_length_init != 5 and not self.model_type.endswith("_context"):
+            yield (
+                f"context_length_init is {self.context_length_init}, and model_type "
+                f"{self.model_type} has no context; leave it out."
+            )
         bins = 2 * self.support_scale + 1
         for name in ("reward_support_size", "value_support_size"):
             if self[name] not in (None, bins):
@@ -218,7 +230,12 @@ class MuZeroConfig(PolicySettings):
 
     n_episode: int = setting(8, "Episodes of each iteration.", unit="episodes", check=COUNT)
     num_segments: int | None = setting(
-        None, "Segments of each iteration instead of episodes.", check=LATER, extension=True
+        None,
+        "An iteration ends after so many finished segments, not n_episode episodes, and episodes "
+        "go on in the next one; none: by episodes.",
+        unit="segments",
+        check=MAYBE_COUNT,
+        extension=True,
     )
     game_segment_length: int = setting(
         200,
@@ -263,7 +280,10 @@ class MuZeroConfig(PolicySettings):
         check=MAYBE_COUNT,
         extension=True,
     )
-    reuse_search: bool = setting(False, "Search again with earlier results (ReZero).", check=LATER)
+    reuse_search: bool = setting(
+        False,
+        "Reanalyze replay now and then, each search reusing what the next step's found (ReZero).",
+    )
     root_dirichlet_alpha: float = setting(
         0.3, "Concentration of the noise on the root's prior when collecting.", check=POSITIVE
     )
@@ -358,13 +378,30 @@ class MuZeroConfig(PolicySettings):
     )
     reanalyze_noise: bool = setting(True, "Noise at the roots of reanalysis.")
     buffer_reanalyze_freq: float = setting(
-        1.0, "Reanalyses of the whole buffer per iteration.", check=LATER, extension=True
+        1.0,
+        "How often reuse_search reanalyzes in an iteration; 0.5: in every other one.",
+        check=POSITIVE,
+        extension=True,
     )
     reanalyze_batch_size: int = setting(
-        160, "Windows of such a reanalysis at once.", check=LATER, extension=True
+        160,
+        "Windows of num_unroll_steps + 1 positions that it searches each time.",
+        unit="windows",
+        check=COUNT,
+        extension=True,
     )
     reanalyze_partition: float = setting(
-        0.75, "Oldest share of the buffer that it covers.", check=LATER, extension=True
+        0.75,
+        "Oldest share of the stored segments that these are drawn from.",
+        check=[v.gt(0.0), v.le(1.0)],
+        extension=True,
+    )
+    reanalyze_start_after_transitions: int = setting(
+        2000,
+        "It begins once replay holds more transitions than this.",
+        unit="transitions",
+        check=v.ge(0),
+        extension=True,
     )
     use_rnd_model: bool = setting(False, "Reward novelty too (RND); the table rnd says how.")
     intrinsic_reward_weight: float = setting(
@@ -452,14 +489,17 @@ class MuZeroConfig(PolicySettings):
                 f"game_segment_length is {self.game_segment_length}, less than num_unroll_steps "
                 f"{self.num_unroll_steps}; a segment holds at least one unroll."
             )
-        if self.use_augmentation and self.model.model_type == "mlp":
+        model_type = self.model.model_type
+        if self.use_augmentation and model_type.startswith("mlp"):
             yield (
-                "use_augmentation changes pictures, and model.model_type mlp sees vectors; "
+                f"use_augmentation changes pictures, and model.model_type {model_type} sees "
+                "vectors; "
                 "set use_augmentation to false."
             )
-        if self.transform2string and self.model.model_type == "mlp":
+        if self.transform2string and model_type.startswith("mlp"):
             yield (
-                "transform2string keeps pictures as JPEG, and model.model_type mlp sees vectors; "
+                f"transform2string keeps pictures as JPEG, and model.model_type {model_type} sees "
+                "vectors; "
                 "set transform2string to false."
             )
         if self.ssl_loss_weight > 0.0 and not self.model.self_supervised_learning_loss:
@@ -467,6 +507,11 @@ class MuZeroConfig(PolicySettings):
                 f"ssl_loss_weight is {show(self.ssl_loss_weight)}, but "
                 "model.self_supervised_learning_loss is false, so there is no such loss; "
                 "set it to true, or the weight to 0."
+            )
+        if self.reuse_search and self.reanalyze_ratio > 0.0:
+            yield (
+                "reuse_search reanalyzes replay now and then, and reanalyze_ratio is "
+                f"{show(self.reanalyze_ratio)}, a share of every batch; set one of them back."
             )
         if self.use_priority and self.sample_type == "episode":
             yield (

@@ -20,7 +20,19 @@ from lz_muzero.config import (
     MuZeroModelSettings,
 )
 from lzcore.base import setting
+from lzcore.base.config import Only
+from lzcore.base.toml import show
 from lzcore.base.treespec import ChanceSelect, PriorMode, SampleMode
+
+
+def _no_reuse(search: str) -> bool:
+    """Declare reuse_search where a search cannot go on from a later one."""
+    found: bool = setting(
+        False,
+        "No search is reused here (ReZero).",
+        check=Only(f"ReZero reuses searches over all actions by PUCT, and this one {search}"),
+    )
+    return found
 
 
 @attrs.frozen(kw_only=True)
@@ -64,12 +76,24 @@ class EfficientZeroConfig(MuZeroConfig):
 
 # --- Gumbel MuZero --------------------------------------------------------------------------------
 
+_PUCT = (  # settings of a search that Gumbel's replaces
+    "root_dirichlet_alpha",
+    "root_noise_weight",
+    "pb_c_base",
+    "pb_c_init",
+    "q_transform",
+    "q_bounds",
+    "fpu",
+    "tie_break",
+)
+
 
 @attrs.frozen(kw_only=True)
 class GumbelMuZeroConfig(MuZeroConfig):
     """Gumbel MuZero: considers a few actions and improves the policy even with few simulations."""
 
     model: VariantModelSettings = setting(attrs.Factory(VariantModelSettings), "The network.")
+    reuse_search: bool = _no_reuse("goes by Gumbel's rule")
     gumbel_algo: bool = setting(True, "Whether search is Gumbel's.", check=BY_NAME)
     max_num_considered_actions: int = setting(
         4, "Actions of the root that sequential halving begins with.", check=COUNT
@@ -105,6 +129,18 @@ class GumbelMuZeroConfig(MuZeroConfig):
     )
     use_priority: bool = setting(True, "Draw samples by the error of their value.")
 
+    def conflicts(self) -> Iterator[str]:
+        """Settings of the rule that is not Gumbel's stay as they are."""
+        yield from super().conflicts()
+        for name in _PUCT:
+            default = getattr(attrs.fields(type(self)), name).default
+            if self[name] != default:
+                yield (
+                    f"{name} is {show(self[name])}, but it belongs to the search of muzero, and "
+                    f"gumbel_muzero neither scores by PUCT nor mixes noise into the prior; leave "
+                    f"it at {show(default)}."
+                )
+
 
 # --- Sampled MuZero -------------------------------------------------------------------------------
 
@@ -122,7 +158,7 @@ class SampledMuZeroModelSettings(VariantModelSettings):
     )
     num_of_sampled_actions: int | None = setting(
         None,
-        "Actions drawn at each node; none: 20, or all if there are fewer.",
+        "Actions drawn at each node, at most all there are; none: 20.",
         check=MAYBE_COUNT,
         extension=True,
     )
@@ -144,7 +180,7 @@ class SampledMuZeroModelSettings(VariantModelSettings):
     log_sigma_min: float = setting(
         -20.0,
         "Least logarithm of a spread (conditioned, independent).",
-        check=v.lt(2.0),
+        check=[v.ge(-80.0), v.le(2.0)],  # exp of less is 0 to float32
         extension=True,
     )
     lstm_hidden_size: int = setting(
@@ -159,6 +195,7 @@ class SampledMuZeroConfig(MuZeroConfig):
     model: SampledMuZeroModelSettings = setting(
         attrs.Factory(SampledMuZeroModelSettings), "The network."
     )
+    reuse_search: bool = _no_reuse("draws its actions")
     sampled_algo: bool = setting(True, "Whether actions are sampled.", check=BY_NAME)
     sample_mode: SampleMode = setting(
         "without_replacement", "How numbered actions are drawn.", extension=True
@@ -261,6 +298,7 @@ class StochasticMuZeroConfig(MuZeroConfig):
     model: StochasticMuZeroModelSettings = setting(
         attrs.Factory(StochasticMuZeroModelSettings), "The network."
     )
+    reuse_search: bool = _no_reuse("has chance nodes")
     use_ture_chance_label_in_chance_encoder: bool = setting(
         False, "Learn from the environment's chance outcomes (documented spelling)."
     )

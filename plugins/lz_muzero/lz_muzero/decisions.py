@@ -1,6 +1,7 @@
 """From what was asked and what a search found to decisions: arrays only, no network.
 
-Shape letters: N environments that are ready, A actions, O one stacked observation.
+Shape letters: N environments that are ready, A actions, O one stacked observation, E edges of a
+root (A actions, or the sampled ones), D numbers of an action that is a vector.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +36,7 @@ class Asked(NamedTuple):
 
     env_id: Array  # (N,) int64
     observation: Tensor  # (N, *O), uint8 images or float32
-    legal: Array  # (N, A) bool
+    legal: Array | None  # (N, A) bool; None: actions are vectors
     to_play: Array  # (N,) int8
     noun: str = "environment"  # what messages call a row
 
@@ -47,7 +48,7 @@ class Asked(NamedTuple):
         to_play: int | Sequence[int] | Array | None,
         ready_env_id: Iterable[int] | None,
         *,
-        num_actions: int,
+        num_actions: int | None,
         observation_shape: tuple[int, ...],
     ) -> "Asked":
         """Check what a caller gave and bring it into arrays.
@@ -55,9 +56,10 @@ class Asked(NamedTuple):
         Args:
             data: (N, *O) stacked observations.
             action_mask: N masks of A numbers, non-zero = allowed; None: everything is.
+                Where actions are vectors: None, or N times None.
             to_play: -1, 1 or 2 for all, or one for each.
             ready_env_id: N ids in the order of the rows; None: 0..N-1.
-            num_actions: A.
+            num_actions: A; None: actions are vectors.
             observation_shape: O.
         Raises:
             DecisionError: a shape does not fit, or an environment has no legal action.
@@ -86,7 +88,11 @@ def _env_ids(given: Iterable[int] | None, rows: int) -> Array:
     return env_id
 
 
-def _legal(given: Sequence[Any] | Array | None, env_id: Array, num_actions: int) -> Array:
+def _legal(
+    given: Sequence[Any] | Array | None, env_id: Array, num_actions: int | None
+) -> Array | None:
+    if num_actions is None:
+        return _no_masks(given, env_id)
     if given is None:
         return np.ones((len(env_id), num_actions), dtype=bool)
     if len(given) != len(env_id):
@@ -106,6 +112,15 @@ def _legal(given: Sequence[Any] | Array | None, env_id: Array, num_actions: int)
             f"The action mask of environment {env} allows no action; expected at least one."
         )
     return legal
+
+
+def _no_masks(given: Sequence[Any] | Array | None, env_id: Array) -> None:
+    for env, mask in zip(env_id, () if given is None else given, strict=False):
+        if mask is not None:
+            raise DecisionError(
+                f"The action mask of environment {env} is given, but actions are vectors, which "
+                "no mask speaks of; expected None."
+            )
 
 
 def _players(given: int | Sequence[int] | Array | None, env_id: Array) -> Array:
@@ -197,8 +212,25 @@ def entropy_bits(probability: Array) -> npt.NDArray[np.float64]:
 # --- what is answered -----------------------------------------------------------------------------
 
 
+def unsearched(policy: Array, raw_value: Array, prior_logits: Array) -> SearchResult:
+    """Make a result of N roots that no search was run from; its value is NaN.
+
+    Args:
+        policy: (N, E) what stands for the visits: counts, or a distribution.
+        raw_value: (N,) the network's own value.
+        prior_logits: (N, W) the network's own policy.
+    """
+    return SearchResult(
+        visit_count=policy,
+        value=np.full(len(policy), np.nan),  # so that no target takes it for a searched value
+        q_value=np.zeros(policy.shape),
+        raw_value=raw_value,
+        prior_logits=prior_logits,
+    )
+
+
 def stored(found: SearchResult) -> dict[str, Array]:
-    """Return what replay keeps of N searches: `child_visit` (N, A), `root_value` (N,), float32."""
+    """Return what replay keeps of N searches: `child_visit` (N, E), `root_value` (N,), float32."""
     visits = found.visit_count
     return {
         "child_visit": (visits / visits.sum(axis=1, keepdims=True)).astype(np.float32),
@@ -212,22 +244,25 @@ def answer(
     kept: Mapping[str, Array],
     action: Array,
     tempered_visits: Array,
+    besides: Mapping[str, Array] | None = None,
 ) -> Decisions:
     """Wrap decisions: columns to store, and the documented dict of an environment on demand.
 
     Args:
         asked: N environments.
         found: of them; where no search was run, `visit_count` may be a distribution, and `value`
-            is NaN: then the network's own value is told, and no root value is stored.
+            is NaN: then the network's own value is told, and no root value is stored. Visits are
+            told of the legal actions, or of all slots where actions are sampled.
         kept: columns to store of it.
-        action: (N,) int64.
-        tempered_visits: (N, A) what the action was drawn from.
+        action: (N,) int64, or (N, D) float32.
+        tempered_visits: (N, E) what the action was drawn from.
+        besides: what else is told, by its documented name, (N, ...) each; None: nothing.
     """
     visits = found.visit_count
     entropy = entropy_bits(tempered_visits).astype(np.float32)
     value = np.where(np.isnan(found.value), found.raw_value, found.value)
     columns = {
-        "action": action.astype(np.int64),
+        "action": action,
         **kept,
         "predicted_value": found.raw_value.astype(np.float32),
         "visit_count_distribution_entropy": entropy,
@@ -235,13 +270,20 @@ def answer(
 
     def describe(row: int) -> dict[str, Any]:
         told = {
-            "action": int(action[row]),
-            "visit_count_distributions": visits[row][asked.legal[row]].tolist(),
+            "action": action[row].item() if action.ndim == 1 else action[row],
+            "visit_count_distributions": visits[row, _told(asked, found, row)].tolist(),
             "visit_count_distribution_entropy": float(entropy[row]),
             "searched_value": float(value[row]),
             "predicted_value": columns["predicted_value"][row : row + 1],
             "predicted_policy_logits": found.prior_logits[row].tolist(),
         }
-        return told | {short: told[name] for name, short in SPELLINGS.items()}
+        told |= {short: told[name] for name, short in SPELLINGS.items()}
+        return told | {name: rows[row] for name, rows in (besides or {}).items()}
 
     return Decisions(asked.env_id, columns, describe)
+
+
+def _told(asked: Asked, found: SearchResult, row: int) -> Any:
+    """Return which edges of a root an answer speaks of, as an index."""
+    sampled = found.sampled_actions is not None
+    return slice(None) if sampled or asked.legal is None else asked.legal[row]

@@ -46,6 +46,16 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return -(target * F.log_softmax(logits, dim=-1)).sum(dim=-1)
 
 
+def kl_divergence(logits: Tensor, target: Tensor) -> Tensor:
+    """Return sum target * (log target - log_softmax(logits)), (...,): 0 where target is all zeros.
+
+    Args:
+        logits: (..., A).
+        target: (..., A) probabilities, or zeros where nothing is to be learned.
+    """
+    return cross_entropy(logits, target) - target_entropy(target)
+
+
 def head_loss(output: Tensor, scalars: Tensor, support: Support) -> Tensor:
     """Return the loss of a value or reward head, (...,).
 

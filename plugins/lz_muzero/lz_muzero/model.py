@@ -5,11 +5,11 @@ layers makes the parts: `ConvParts` below for images and boards, `MLPParts` in `
 vectors. A variant of MuZero derives from the network once and names its two families.
 
 The keyword arguments of a model are the `model` table of the policy's settings, all of it. What
-no network reads: model_type, name, image_channel, analysis_dormant_ratio and harmony_balance (for
-the policy), reward_support_size and value_support_size (they repeat support_scale), and bias. What
-maps do not read: frame_stack_num (observation_shape counts stacked channels), latent_state_dim and
-res_connection_in_dynamics (always on). What vectors do not read: num_res_blocks, num_channels and
-downsample.
+no network reads: model_type, context_length_init, name, image_channel, analysis_dormant_ratio and
+harmony_balance (for the policy), reward_support_size and value_support_size (they repeat
+support_scale), and bias. What maps do not read: frame_stack_num (observation_shape counts stacked
+channels), latent_state_dim and res_connection_in_dynamics (always on). What vectors do not read:
+num_res_blocks, num_channels and downsample.
 
 Shape letters: B states, O observation, L latent state, A actions, d width of an encoded action,
 D width of a continuous action, Z bins of a value or reward, F features that a head reads;
@@ -95,6 +95,7 @@ class MuZeroNetwork(nn.Module):
         """
         super().__init__()
         cfg = self.settings_class.of(settings)
+        self._cfg: Any = cfg  # of settings_class
         self._style = Style(cfg.norm_type, self.activation)
         self._parts = parts = self.parts_class(cfg, self._style)
         self.action_encoding = _action_encoding(cfg)
@@ -122,10 +123,15 @@ class MuZeroNetwork(nn.Module):
             action: (B,) or (B, 1) int64, each in [0, A), or (B, D) float32.
         """
         latent = self.dynamics(latent_state, self.action_encoding(action))
-        reward = self.reward(latent)
-        latent = self.next_norm(latent)
+        return self._evaluated(latent, self.reward(latent))
+
+    def _evaluated(
+        self, latent_state: Tensor, reward: Tensor, memory: Tensor | None = None
+    ) -> NetworkOutput:
+        """Evaluate what the dynamics made, (B, *L), whose reward is read off before the norm."""
+        latent = self.next_norm(latent_state)
         policy_logits, value = self.prediction(latent)
-        return NetworkOutput(latent, reward, value, policy_logits)
+        return NetworkOutput(latent, reward, value, policy_logits, memory)
 
     def represent(self, observation: Tensor) -> Tensor:
         """Observations (B, *O) float32 -> latents (B, *L), without evaluating them."""
@@ -142,13 +148,21 @@ class MuZeroNetwork(nn.Module):
     def _make_prediction(self, num_actions: int) -> nn.Module:
         return Prediction(
             self._parts.prediction_trunk(),
-            policy=self._head(self._parts.head_trunk(), num_actions),
+            policy=self._make_policy(num_actions),
             value=self._head(self._parts.head_trunk(), self.value_support.size),
         )
 
-    def _head(self, trunk: list[nn.Module], out_features: int) -> nn.Module:
-        """A trunk and an MLP whose last layer, and with it the output, starts at 0."""
-        widths = (self._parts.features, self.head_hidden, out_features)
+    def _make_policy(self, num_actions: int) -> nn.Module:
+        return self._head(self._parts.head_trunk(), num_actions)
+
+    def _head(
+        self, trunk: list[nn.Module], out_features: int, features: int | None = None
+    ) -> nn.Module:
+        """A trunk and an MLP whose last layer, and with it the output, starts at 0.
+
+        `features` is the width of what the trunk makes; None: F.
+        """
+        widths = (features or self._parts.features, self.head_hidden, out_features)
         return nn.Sequential(*trunk, *mlp(*widths, self._style, zero_last=True))
 
 
@@ -298,3 +312,7 @@ class MuZeroModel(MuZeroNetwork):
     """MuZero for images and boards."""
 
     parts_class = ConvParts
+
+
+class MuZeroContextModel(MuZeroModel):
+    """The same network, of which the policy observes only some roots: model_type conv_context."""

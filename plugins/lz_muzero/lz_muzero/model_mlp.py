@@ -72,3 +72,7 @@ class MuZeroModelMLP(MuZeroNetwork):
     """MuZero for vectors."""
 
     parts_class = MLPParts
+
+
+class MuZeroContextModelMLP(MuZeroModelMLP):
+    """The same network, of which the policy observes only some roots: model_type mlp_context."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from lz_muzero.schedules import piecewise_factor
+from lz_muzero.schedules import cosine_factor, piecewise_factor
 from lzcore.base import ConfigError
 
 _DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -53,8 +53,11 @@ def make_scheduler(optimizer: torch.optim.Optimizer, cfg: Any) -> LambdaLR:
 
     Args:
         optimizer: whose learning rate it sets.
-        cfg: with lr_piecewise_constant_decay and threshold_training_steps_for_final_lr.
+        cfg: with lr_piecewise_constant_decay and threshold_training_steps_for_final_lr; it may
+            have cos_lr_scheduler and max_train_iter instead.
     """
+    if getattr(cfg, "cos_lr_scheduler", False):
+        return LambdaLR(optimizer, lambda step: cosine_factor(step, cfg.max_train_iter))
     if not cfg.lr_piecewise_constant_decay:
         return LambdaLR(optimizer, lambda step: 1.0)
     threshold = cfg.threshold_training_steps_for_final_lr

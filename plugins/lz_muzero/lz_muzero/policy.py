@@ -1,7 +1,7 @@
 """MuZero: decides by searching in a learned model, and learns what the search found.
 
-The story has three chapters: `acting` (observations to decisions), `targets` (replay to batches)
-and this file (batches to better weights).
+The story has four chapters: `acting` (observations to decisions), `reanalysis` (stored positions
+searched again), `targets` (replay to batches) and this file (batches to better weights).
 
 Shape letters: B samples of a batch, K unroll steps, S stacked frames, O one stacked observation.
 """
@@ -29,10 +29,11 @@ from lz_muzero.monitor import (
     to_floats,
 )
 from lz_muzero.optim import make_optimizer, make_scheduler
+from lz_muzero.reanalysis import AUGMENT
 from lz_muzero.rnd import NOVELTY, RND, min_max
 from lz_muzero.state import need, on_cpu
-from lz_muzero.targets import AUGMENT, CurrentBatch, TargetBatch, TargetingPolicy
-from lzcore.base import DivergedError, ShapeError
+from lz_muzero.targets import CurrentBatch, TargetBatch, TargetingPolicy
+from lzcore.base import DivergedError, NetworkOutput, ShapeError
 from lzcore.nn import scalar_transform
 
 
@@ -43,12 +44,14 @@ class MuZeroPolicy(TargetingPolicy):
 
     * which networks there are: `models`;
     * what is searched and how: `_tree_spec`, `_dynamics`, `_root_noise`;
-    * which action is taken, and what is stored: `_choose`, `_best`, `_answer`, `_stored`,
-      `columns`;
+    * which action is taken, and what is stored and told: `_choose`, `_pick`, `_best`, `_actions`,
+      `_explore`, `_answer`, `_stored`, `_told`, `columns`;
+    * what stands for a search where there is none: `_without_search`, `_at_random`;
     * what a batch holds: `_current_batch`, `_target_batch` and the records `current_class` and
       `target_class`; what is learned: `_reward_target`, `_value_target`, `_policy_target`,
-      `_reanalyze`;
-    * how: `_unroll`, `_losses`, `_loss_weights`, `_metrics`;
+      `_reanalyze_batch`, `_search_again`;
+    * how: `_unroll`, `_imagine`, `_losses`, `_policy_loss`, `_entropy`, `_loss_weights`,
+      `_metrics`;
     * what is told of it: `reward_name`, `untold`.
     """
 
@@ -172,10 +175,14 @@ class MuZeroPolicy(TargetingPolicy):
         now = self._model.initial_inference(self._observation(batch.obs, 0))
         steps = [now]
         for k in range(self._cfg.num_unroll_steps):
-            latent = losses.scale_gradient(now.latent_state, self._cfg.latent_grad_scale)
-            now = self._model.recurrent_inference(latent, batch.action[:, k])
+            scaled = losses.scale_gradient(now.latent_state, self._cfg.latent_grad_scale)
+            now = self._imagine(now._replace(latent_state=scaled), batch.action[:, k], k)
             steps.append(now)
         return Unrolled.of(steps)
+
+    def _imagine(self, now: NetworkOutput, action: Tensor, step: int) -> NetworkOutput:
+        """Take model step number `step` of an unroll, with actions (B,)."""
+        return self._model.recurrent_inference(now.latent_state, action)
 
     def _losses(
         self, unrolled: Unrolled, batch: CurrentBatch, target: TargetBatch
@@ -189,13 +196,17 @@ class MuZeroPolicy(TargetingPolicy):
             f"{self.reward_name}_loss": head_loss(
                 unrolled.reward, reward, model.reward_support
             ).sum(0),
-            "policy_entropy": (losses.entropy(unrolled.policy_logits) * batch.mask.T).sum(0),
+            "policy_entropy": (self._entropy(unrolled.policy_logits) * batch.mask.T).sum(0),
             "consistency_loss": self._consistency_loss(unrolled, batch),
         }
 
     def _policy_loss(self, unrolled: Unrolled, batch: CurrentBatch, target: TargetBatch) -> Tensor:
         policy = target.target_policy.transpose(0, 1)
         return losses.cross_entropy(unrolled.policy_logits, policy).sum(0)
+
+    def _entropy(self, policy_logits: Tensor) -> Tensor:
+        """Return the entropy of policies (..., A), (...,) in nats."""
+        return losses.entropy(policy_logits)
 
     def _consistency_loss(self, unrolled: Unrolled, batch: CurrentBatch) -> Tensor:
         """Return how far imagined latents are from those of the frames that came, (B,)."""

@@ -16,6 +16,16 @@ def piecewise_factor(learn_step: int, threshold: int) -> float:
     return 0.1 if learn_step < threshold else 0.01
 
 
+def cosine_factor(learn_step: int, total: int) -> float:
+    """Return the factor on the learning rate along a half wave of the cosine, from 1 to 0.
+
+    Args:
+        learn_step: optimiser steps taken so far.
+        total: the steps after which it stays at 0.
+    """
+    return 0.5 * (1.0 + math.cos(math.pi * min(learn_step, total) / total))
+
+
 def collect_temperature(learn_step: int, *, fixed: float, decays: bool, threshold: int) -> float:
     """Return the temperature of visit counts when collecting.
 

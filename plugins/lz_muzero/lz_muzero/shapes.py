@@ -14,9 +14,14 @@ from lzcore.base.toml import show
 _MODEL_TYPE = {"vector": "mlp", "image": "conv", "board": "conv"}
 
 
-def reason_against(spaces: Spaces) -> str | None:
-    """Return None if MuZero can act in these spaces, else one line that says why not."""
-    if spaces.action.kind != "discrete":
+def reason_against(spaces: Spaces, *, takes_vectors: bool = False) -> str | None:
+    """Return None if MuZero can act in these spaces, else one line that says why not.
+
+    Args:
+        spaces: of the environment.
+        takes_vectors: whether the variant also searches over continuous actions.
+    """
+    if spaces.action.kind != "discrete" and not takes_vectors:
         return (
             f"the actions are {spaces.action.size} continuous numbers, and MuZero searches over "
             "a finite set. Choose a policy for continuous actions, or make the actions discrete"
@@ -71,6 +76,12 @@ def frame_width(model: Any) -> int:
     return shape if isinstance(shape, int) else int(np.prod(shape))
 
 
+def num_slots(model: Any) -> int:
+    """Return how many actions a node of a search over sampled actions has."""
+    slots: int = model.num_of_sampled_actions or 20
+    return slots if model.continuous_action_space else min(slots, model.action_space_size)
+
+
 def check_jpeg(spaces: Spaces, *, gray: bool) -> None:
     """Refuse frames that replay cannot keep as JPEG.
 
@@ -102,14 +113,16 @@ def stored_columns(spaces: Spaces, *, reanalyzed: bool, jpeg: bool = False) -> t
         jpeg: frames are kept as JPEG.
     """
     actions = (spaces.action.size,)
+    vectors = spaces.action.kind == "continuous"
+    masks = () if vectors else (Column("action_mask", actions, bool),)
     return (
         Column("observation", spaces.frame_shape, spaces.frame_dtype, jpeg=jpeg),
-        Column("action", (), np.int64),
+        Column("action", actions, np.float32) if vectors else Column("action", (), np.int64),
         Column("reward", (), np.float32),
         Column("child_visit", actions, np.float32, changing=reanalyzed),
         # NaN where no search has valued the row: closing rows and random collection
         Column("root_value", (), np.float32, pad=float("nan"), changing=reanalyzed),
         Column("predicted_value", (), np.float32),
         Column("to_play", (), np.int8),
-        Column("action_mask", actions, bool),
+        *masks,
     )

@@ -1,4 +1,4 @@
-"""What a batch is trained on: masks, n-step values, bootstraps, reanalysis.
+"""What a batch is trained on: masks, n-step values, bootstraps.
 
 Pure functions on whole batches first, without a loop over rows; then the part of the policy that
 feeds them from replay and from the target network.
@@ -7,12 +7,11 @@ Rewards and actions of position t + j stand in column j. T is the number of tran
 episode, so `steps_left` is T - t, and position T has an observation but no action.
 
 Shape letters: B sampled positions, K unroll steps, n td_steps, A actions, S stacked frames,
-F one frame, M positions whose value is asked for.
+F one frame, M positions whose value is asked for, D numbers of an action that is a vector.
 """
 
 import warnings
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -21,14 +20,11 @@ import numpy.typing as npt
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from lz_muzero.acting import ActingPolicy
-from lz_muzero.decisions import Array, Asked
+from lz_muzero.decisions import Array
+from lz_muzero.positions import has_action, join_frames, stacked_at
+from lz_muzero.reanalysis import ABSORBING, ReanalyzingPolicy
 from lz_muzero.rnd import RND, min_max, shaped
-from lzcore.base import ReplaySettings, SearchResult, Windows, derive_seed, stream_key, uniform
-from lzcore.search import Inference
-
-_ABSORBING, _CHOICE, _AGAIN, AUGMENT = range(4)  # what one learn step draws, each on its own
-
+from lzcore.base import ReplaySettings, Windows, uniform
 
 Values: TypeAlias = Any  # an array as replay gives it, a tensor once it is on the device
 
@@ -37,7 +33,7 @@ class CurrentBatch(NamedTuple):
     """What the model is unrolled on: the first documented half of a batch."""
 
     obs: Values  # (B, (S + K) * F0, *F[1:]) frames t-S+1 .. t+K, oldest first, in their own dtype
-    action: Values  # (B, K) int64
+    action: Values  # (B, K) int64, or (B, K, D) float32
     mask: Values  # (B, K + 1) float32, 1 = the position has an action
     index: Values  # (B,) int64 replay rows
     weights: Values  # (B,) float32 importance weights
@@ -52,25 +48,24 @@ class TargetBatch(NamedTuple):
     target_policy: Values  # (B, K + 1, A) float32, rows sum to 1 or are all 0
 
 
-# --- which positions exist ------------------------------------------------------------------------
-
-
-def has_action(steps_left: Array, width: int) -> npt.NDArray[np.bool_]:
-    """Return (B, width): whether position t + column lies before the end of its episode."""
-    return np.arange(width) < steps_left[:, None]
+# --- past the end ---------------------------------------------------------------------------------
 
 
 def fill_absorbing(action: Array, known: Array, seeds: Array, num_actions: int) -> Array:
     """Replace actions after the end by uniform ones, a pure function of each row's seed.
 
     Args:
-        action: (B, K) int64.
+        action: (B, K) int64, or (B, K, D) float32 in (-1, 1).
         known: (B, K) bool, True = a real action.
         seeds: (B,) uint64.
-        num_actions: A.
+        num_actions: A; of no account where actions are vectors.
     """
-    u = uniform(seeds[:, None], np.arange(action.shape[1]))
-    return np.where(known, action, (u * num_actions).astype(action.dtype))
+    number = np.arange(action[0].size).reshape(action.shape[1:])
+    lone = (1,) * (action.ndim - 1)
+    u = uniform(seeds.reshape(-1, *lone), number)
+    anything = u * num_actions if action.dtype.kind == "i" else 2.0 * u - 1.0
+    known = known.reshape(known.shape + lone[1:])
+    return np.where(known, action, anything.astype(action.dtype))
 
 
 # --- n-step values --------------------------------------------------------------------------------
@@ -174,69 +169,19 @@ def chunks(total: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, total)) for start in range(0, total, size))
 
 
-# --- frames ---------------------------------------------------------------------------------------
-
-
-def join_frames(frames: Array) -> Array:
-    """(B, W, *F) frames -> (B, W * F0, *F[1:]), oldest first along the first axis of a frame."""
-    return frames.reshape(len(frames), -1, *frames.shape[3:])
-
-
-def stacked_at(frames: Array, row: Array, position: Array, frame_stack: int) -> Array:
-    """Stack the frames of single positions.
-
-    Args:
-        frames: (B, W, *F).
-        row: (M,) sample numbers.
-        position: (M,) entry of the oldest frame of each stack.
-        frame_stack: S.
-    Returns:
-        (M, S * F0, *F[1:]).
-    """
-    return join_frames(frames[row[:, None], position[:, None] + np.arange(frame_stack)])
-
-
-# --- reanalysis -----------------------------------------------------------------------------------
-
-
-def reanalyzed_rows(index: Array, count: int, seed: Array, *, outdated: bool) -> Array:
-    """Choose the samples of a batch that are searched again.
-
-    Args:
-        index: (B,) int64 replay rows, older ones smaller.
-        count: how many.
-        seed: uint64 scalar of this batch.
-        outdated: take the oldest instead of drawing uniformly.
-    Returns:
-        (count,) int64 sample numbers in increasing order.
-    """
-    rank = index if outdated else uniform(derive_seed(seed, index), np.arange(len(index)))
-    return np.sort(np.argsort(rank, kind="stable")[:count])
-
-
 # --- sampled positions -> a batch ----------------------------------------------------------------
 
 
-class TargetingPolicy(ActingPolicy):
+class TargetingPolicy(ReanalyzingPolicy):
     """The part of MuZero that turns replay into batches."""
 
     current_class: ClassVar[type[Any]] = CurrentBatch  # a variant may add fields to either
     target_class: ClassVar[type[Any]] = TargetBatch
 
-    def _init_shared(self) -> None:
-        super()._init_shared()
-        self._learn_key = stream_key(self._cfg.seed, "policy learn")
-        self._learn_step = 0
-
     def _init_learn(self) -> None:
-        self._target_model = deepcopy(self._model).requires_grad_(False).eval()
-        self._target_inference = Inference(self._target_model)
+        super()._init_learn()
         supports = {"value": self._model.value_support, "reward": self._model.reward_support}
         self._limits = {kind: getattr(it, "limit", np.inf) for kind, it in supports.items()}
-        if self._cfg.reanalyze_ratio > 0:
-            self._reanalyze_planner = self._planner(
-                self._target_inference, self._cfg.num_simulations
-            )
         self._rnd = RND(self._model, self._cfg) if self._cfg.use_rnd_model else None
 
     def replay_settings(self) -> ReplaySettings:
@@ -260,7 +205,7 @@ class TargetingPolicy(ActingPolicy):
         A share of `reanalyze_ratio` of them is first searched again by the target network, and
         what that finds replaces what is stored.
         """
-        self._reanalyze(windows)
+        self._reanalyze_batch(windows)
         return [self._current_batch(windows), self._target_batch(windows)]
 
     def _current_batch(self, windows: Windows) -> CurrentBatch:
@@ -269,7 +214,7 @@ class TargetingPolicy(ActingPolicy):
         action = fill_absorbing(
             windows.take("action", 0, unroll),
             known[:, :unroll],
-            self._learn_seeds(_ABSORBING, windows.index),
+            self._learn_seeds(ABSORBING, windows.index),
             cfg.model.action_space_size,
         )
         return CurrentBatch(
@@ -340,7 +285,7 @@ class TargetingPolicy(ActingPolicy):
     def _bootstrap(self, windows: Windows, horizon: Horizon) -> Array:
         """Return (B, K + 1) values that returns go on with, from the searches or the network."""
         stored = None
-        if self._cfg.use_root_value:
+        if self._cfg.use_root_value or self._cfg.reuse_search:
             width = self._cfg.num_unroll_steps + self._cfg.td_steps + 1
             known = windows.take("root_value", 0, width)
             stored = np.take_along_axis(known, horizon.offset, axis=1)
@@ -366,42 +311,10 @@ class TargetingPolicy(ActingPolicy):
 
     def _policy_target(self, windows: Windows) -> Array:
         """Return (B, K + 1, A) visit distributions, zeros past the end."""
+        return self._distributions(windows, "child_visit")
+
+    def _distributions(self, windows: Windows, column: str) -> Array:
+        """Return (B, K + 1, A) of a stored column, zeros past the end."""
         width = self._cfg.num_unroll_steps + 1
         known = has_action(windows.steps_left, width)
-        return windows.take("child_visit", 0, width) * known[..., None]
-
-    def _reanalyze(self, windows: Windows) -> None:
-        """Search positions t .. t+K of some samples again and overwrite what is stored of them."""
-        cfg, width = self._cfg, self._cfg.num_unroll_steps + 1
-        count = int(cfg.reanalyze_ratio * len(windows.index))
-        if not count:
-            return
-        seed = self._learn_seeds(_CHOICE)
-        rows = reanalyzed_rows(windows.index, count, seed, outdated=cfg.reanalyze_outdated)
-        known = has_action(windows.steps_left[rows], width)  # (R, K + 1)
-        at, offset = np.nonzero(known)
-        fresh = {}
-        for name, values in self._stored(self._search_again(windows, rows[at], offset)).items():
-            fresh[name] = np.zeros((*known.shape, *values.shape[1:]), values.dtype)
-            fresh[name][at, offset] = values
-        windows.write(0, fresh, rows)
-
-    def _search_again(self, windows: Windows, row: Array, offset: Array) -> SearchResult:
-        """Search positions t + offset of samples `row` with the target network."""
-        width = self._cfg.num_unroll_steps + 1
-        frames = windows.frames(0, width)
-        position = windows.index[row] + offset
-        asked = Asked(
-            position,
-            torch.from_numpy(stacked_at(frames, row, offset, self.frame_stack)),
-            windows.take("action_mask", 0, width)[row, offset],
-            windows.take("to_play", 0, width)[row, offset],
-            noun="replay row",
-        )
-        seeds = self._learn_seeds(_AGAIN, position)
-        noisy = self._cfg.reanalyze_noise
-        return self._search(self._reanalyze_planner, asked, seeds, noisy=noisy)
-
-    def _learn_seeds(self, purpose: int, *counters: Any) -> Array:
-        """Return seeds that change with every learn step, so that a resumed run draws alike."""
-        return derive_seed(self._learn_key, self._learn_step, purpose, *counters)
+        return windows.take(column, 0, width) * known[..., None]

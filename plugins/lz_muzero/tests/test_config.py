@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from lz_muzero import shapes
 from lz_muzero.config import MuZeroConfig, MuZeroModelSettings
+from lz_muzero.config_variants import GumbelMuZeroConfig
 
 import lzcore
 from lzcore.base import ActionSpace, ConfigError, Spaces
@@ -21,7 +22,14 @@ from lzcore.engine.settings import resolve
 from lzcore.envs.config import GymSettings
 from lzcore.registry import get_registry
 
-DOCUMENTED = json.loads((Path(__file__).parent / "documented_muzero.json").read_text())
+VARIANTS = {"muzero": MuZeroConfig, "gumbel_muzero": GumbelMuZeroConfig}
+
+
+def documented(name):
+    return json.loads((Path(__file__).parent / f"documented_{name}.json").read_text())
+
+
+DOCUMENTED = documented("muzero")
 SETTINGS = paths_of(MuZeroConfig)
 
 
@@ -39,11 +47,12 @@ def nested(path, value):
 # --- the documented interface ---------------------------------------------------------------------
 
 
-def test_documented_names_and_defaults_are_the_reference():
-    cfg = MuZeroConfig()
+@pytest.mark.parametrize("name", VARIANTS)
+def test_documented_names_and_defaults_are_the_reference(name):
+    cfg = VARIANTS[name]()
     ours = {**cfg.to_dict(documented=True), "cfg_type": cfg.cfg_type}
 
-    assert json.loads(json.dumps(ours)) == DOCUMENTED
+    assert json.loads(json.dumps(ours)) == documented(name)
 
 
 @pytest.mark.parametrize("path", sorted(flat(DOCUMENTED).keys() - {"cfg_type"}))
@@ -90,16 +99,10 @@ def test_reading_settings_loads_no_torch():
 # --- what is not in this version ------------------------------------------------------------------
 
 LATER = {
-    "reuse_search": True,
     "multi_gpu": True,
     "bp_update_sync": False,
-    "model.model_type": "mlp_context",
     "env_type": "board_games",
     "use_ture_chance_label_in_chance_encoder": True,
-    "buffer_reanalyze_freq": 2.0,
-    "reanalyze_batch_size": 16,
-    "reanalyze_partition": 0.5,
-    "num_segments": 8,
 }
 
 
@@ -148,7 +151,7 @@ def test_vectors_as_actions_belong_to_another_policy():
 @pytest.mark.parametrize(
     ("path", "wrong", "expected"),
     [
-        ("model.model_type", "gru", "one of conv, mlp."),
+        ("model.model_type", "gru", "one of conv, mlp, conv_context, mlp_context."),
         ("model.observation_shape", "4", "an integer or a list of integers, at least 1."),
         ("model.observation_shape", [4, 0, 64], "an integer or a list of integers, at least 1."),
         ("model.support_scale", 0, "an integer, at least 1."),
@@ -176,6 +179,10 @@ def test_vectors_as_actions_belong_to_another_policy():
         ("random_collect_episode_num", -1, "an integer, at least 0."),
         ("augmentation", ["flip"], "a list of shift, intensity."),
         ("reanalyze_ratio", 1.5, "a number, at least 0 and at most 1."),
+        ("buffer_reanalyze_freq", 0, "a number, above 0."),
+        ("reanalyze_batch_size", 0, "an integer, at least 1."),
+        ("reanalyze_partition", 0.0, "a number, above 0 and at most 1."),
+        ("reanalyze_start_after_transitions", -1, "an integer, at least 0."),
         ("latent_grad_scale", 2.0, "a number, at least 0 and at most 1."),
         ("sample_type", "game", "one of transition, episode."),
         ("tie_break", "first", "one of lowest, prior, random."),
@@ -232,9 +239,23 @@ def test_search_options_are_those_of_the_tree(path, value):
             "set sample_type to transition, or use_priority to false.",
         ),
         (
+            {"reuse_search": True, "reanalyze_ratio": 0.5},
+            "reuse_search reanalyzes replay now and then, and reanalyze_ratio is 0.5, a share of "
+            "every batch; set one of them back.",
+        ),
+        (
             {"model": {"support_scale": 10, "value_support_size": 601}},
             "model: value_support_size is 601, but support_scale 10 makes 21 bins; "
             "leave value_support_size out.",
+        ),
+        (
+            {"use_augmentation": True, "model": {"model_type": "mlp_context"}},
+            "use_augmentation changes pictures, and model.model_type mlp_context sees vectors; "
+            "set use_augmentation to false.",
+        ),
+        (
+            {"model": {"context_length_init": 3}},
+            "model: context_length_init is 3, and model_type conv has no context; leave it out.",
         ),
         (
             {"model": {"proj_out": 128}},
@@ -347,6 +368,15 @@ def test_the_first_run_is_cartpole_and_ends_when_it_is_solved():
     assert (found.env_id, found.preset) == ("CartPole-v1", "CartPole-v1")
     assert (found.run.stop_value, found.run.eval_episodes) == (475.0, 20)
     assert (found.policy.model.model_type, found.policy.model.observation_shape) == ("mlp", 4)
+
+
+def test_a_context_is_chosen_on_top_of_a_preset():
+    found = settled("CartPole-v1", overrides=["model.model_type=mlp_context"]).policy.model
+
+    assert (found.model_type, found.observation_shape) == ("mlp_context", 4)
+    assert found.latent_state_dim == settled("CartPole-v1").policy.model.latent_state_dim
+    pictures = settled("image", overrides=["model.model_type=conv_context"]).policy.model
+    assert pictures.observation_shape == (4, 64, 64)
 
 
 def test_pictures_are_small_grey_and_stacked():

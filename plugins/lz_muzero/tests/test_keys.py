@@ -15,7 +15,7 @@ import torch
 from lz_muzero import acting
 from lz_muzero.config import MuZeroConfig
 
-from lzcore.base import ConfigError
+from lzcore.base import ActionSpace, ConfigError
 from lzcore.base.config import Only
 from lzcore.base.structure import nest, paths_of
 from lzcore.search import make_tree
@@ -88,6 +88,7 @@ def test_every_check_is_of_a_setting_that_has_an_effect():
     "collector_env_num",
     "evaluator_env_num",
     "n_episode",
+    "num_segments",
     "update_per_collect",
     "eval_freq",
     "random_collect_episode_num",
@@ -129,7 +130,7 @@ def frames(channels):
     return SimpleNamespace(
         frame_shape=(channels, 8, 8),
         frame_dtype=np.dtype(np.uint8),
-        action=SimpleNamespace(size=3),
+        action=ActionSpace("discrete", 3),
     )
 
 
@@ -364,6 +365,20 @@ def _(kit):
     assert type(kit.policy(picture=True)._model).__name__ == "MuZeroModel"
 
 
+@changes("model.context_length_init")
+def _(kit):
+    def observed(length):
+        given = {"model.model_type": "mlp_context", "model.context_length_init": length}
+        policy, calls = kit.policy(given, open_=True), []
+        evaluate = policy._inference.initial
+        policy._inference.initial = lambda seen: calls.append(1) or evaluate(seen)
+        for _ in range(4):
+            visits(policy)
+        return len(calls)
+
+    assert (observed(1), observed(2), observed(3)) == (4, 2, 2)
+
+
 @changes("model.name")
 def _(kit):
     policy = kit.policy({"model.name": "MuZeroModelMLP"})
@@ -550,6 +565,28 @@ def _(kit):
     given = {"reanalyze_ratio": 1.0, "root_noise_weight": 1.0}
     loud, quiet = (kit.policy({**given, "reanalyze_noise": noise}) for noise in (True, False))
     assert (kit.batch(loud)[1].target_policy != kit.batch(quiet)[1].target_policy).any()
+
+
+@changes("reuse_search")
+def _(kit):
+    assert (values(kit, reuse_search=True) == values(kit, use_root_value=True)).all()
+    assert kit.policy({"reuse_search": True}).loop_settings().buffer_reanalyze_freq == 1.0
+    assert kit.policy().loop_settings().buffer_reanalyze_freq == 0.0
+    policy = kit.policy({"reuse_search": True}, picture=True)
+    columns = {column.name: column for column in policy.columns(policy.cfg, frames(1))}
+    assert columns["child_visit"].changing
+    assert columns["root_value"].changing
+
+
+@changes(
+    "buffer_reanalyze_freq",
+    "reanalyze_batch_size",
+    "reanalyze_partition",
+    "reanalyze_start_after_transitions",
+)
+def _(kit, path):
+    value = 1 if path.startswith("reanalyze") else 0.5
+    assert getattr(kit.policy({"reuse_search": True, path: value}).loop_settings(), path) == value
 
 
 # --- learning -------------------------------------------------------------------------------------

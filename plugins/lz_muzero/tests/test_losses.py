@@ -23,10 +23,19 @@ def test_cross_entropy_weighs_by_the_target():
     assert found.item() == pytest.approx(-0.5 * math.log(3 / 16))
 
 
-def test_a_target_of_zeros_costs_nothing_and_teaches_nothing():
+def test_divergence_is_what_cross_entropy_exceeds_the_targets_own_entropy_by():
+    logits = torch.tensor([[math.log(3.0), 0.0], [math.log(3.0), 0.0]])  # 3/4 and 1/4
+
+    found = losses.kl_divergence(logits, torch.tensor([[0.75, 0.25], [0.0, 1.0]]))
+
+    assert found.tolist() == pytest.approx([0.0, math.log(4.0)], abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", [losses.cross_entropy, losses.kl_divergence])
+def test_a_target_of_zeros_costs_nothing_and_teaches_nothing(loss):
     logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
 
-    found = losses.cross_entropy(logits, torch.zeros(3, 4))
+    found = loss(logits, torch.zeros(3, 4))
     found.sum().backward()
 
     assert found.tolist() == [0, 0, 0]

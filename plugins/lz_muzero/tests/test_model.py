@@ -568,6 +568,7 @@ def settings_read(base, given):
 
 ELSEWHERE = {  # for the policy and the environment, or without effect
     "model_type",
+    "context_length_init",
     "image_channel",
     "bias",
     "analysis_dormant_ratio",

@@ -193,7 +193,7 @@ def test_epsilon_counts_only_if_exploration_is_on(open_policy):
 
 def test_the_pure_policy_acts_without_a_search(open_policy):
     policy = open_policy(collect_with_pure_policy=True)
-    policy._collect_planner = None
+    policy._collect_planner = policy._collect_planner._replace(tree=None, dynamics=None)
     data = rows([7, 0, math.log(3), 50]).repeat(2000, 1)
 
     found = collected(policy, data, action_mask=np.tile([1, 1, 0], (2000, 1)), temperature=0.01)

@@ -146,8 +146,9 @@ def test_stored_root_values_replace_the_network_where_there_are_any(open_policy,
     assert target.target_value[0].tolist() == [1.5 + 0.25 * v for v in (20, 103, 40, 50)]
 
 
-def test_with_stored_values_no_observation_is_evaluated(open_policy, array_windows):
-    policy = open_policy(use_root_value=True)
+@pytest.mark.parametrize("setting", ["use_root_value", "reuse_search"])
+def test_with_stored_values_no_observation_is_evaluated(open_policy, array_windows, setting):
+    policy = open_policy(**{setting: True})
     policy._target_inference = None
     known = np.arange(UNROLL + STEPS + 2, dtype=np.float32)[None]
 
@@ -311,7 +312,7 @@ def test_replay_keeps_what_reanalysis_found(make_policy, fill):
     buffer = fill(policy)
 
     first = buffer.sample(8, policy)
-    policy._reanalyze = lambda windows: None
+    policy._reanalyze_batch = lambda windows: None
     stored = fill(make_policy(reanalyze_ratio=1.0)).sample(8, policy)  # the same draw, untouched
     buffer._rng = fill(policy)._rng
     again = buffer.sample(8, policy)

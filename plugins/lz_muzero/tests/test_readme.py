@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 from lz_muzero.config import MuZeroConfig
 from lz_muzero.monitor import monitored
+from lz_muzero.reanalysis import EVALUATIONS
 from lz_muzero.rnd import NOVELTY
 
 from lzcore.base.config import Only
@@ -46,8 +47,8 @@ def test_the_settings_table_is_up_to_date():
 def test_every_logged_number_is_explained():
     rows = set(re.findall(r"^\| `([\w/]+)` \|", README.read_text(), re.MULTILINE))
 
-    assert {*monitored("reward", extra_statistics=True), "visit_count_distribution_entropy"} <= rows
-    assert set(NOVELTY) <= rows
+    learned = monitored("reward", extra_statistics=True)
+    assert {*learned, *NOVELTY, EVALUATIONS, "visit_count_distribution_entropy"} <= rows
 
 
 def test_every_learned_weight_is_explained(make_policy):

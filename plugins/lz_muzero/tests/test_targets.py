@@ -208,38 +208,5 @@ def test_absorbing_actions_are_uniform_and_depend_on_the_seed_of_their_row_alone
     assert np.bincount(found.ravel()) / 6000 == pytest.approx(np.full(3, 1 / 3), abs=0.03)
 
 
-def test_stacks_are_consecutive_frames_along_the_first_axis_of_a_frame():
-    frames = np.arange(2 * 4 * 2).reshape(2, 4, 2)  # two samples, four frames of two numbers
-
-    found = targets.stacked_at(frames, np.array([1, 0]), np.array([0, 2]), 2)
-
-    assert found.tolist() == [[8, 9, 10, 11], [4, 5, 6, 7]]
-
-
-def test_frames_join_oldest_first():
-    frames = np.arange(6).reshape(1, 3, 2, 1, 1)
-
-    assert targets.join_frames(frames).tolist() == [[[[v]] for v in range(6)]]
-
-
-def test_outdated_rows_are_the_oldest():
-    index = np.array([30, 10, 20, 40])
-
-    found = targets.reanalyzed_rows(index, 2, np.uint64(1), outdated=True)
-
-    assert found.tolist() == [1, 2]
-
-
-def test_otherwise_any_rows_are_as_likely_as_others():
-    index = np.arange(10)
-
-    drawn = [
-        targets.reanalyzed_rows(index, 3, np.uint64(seed), outdated=False) for seed in range(800)
-    ]
-
-    assert all(len(set(rows.tolist())) == 3 for rows in drawn)
-    assert np.bincount(np.concatenate(drawn)) / 2400 == pytest.approx(np.full(10, 0.1), abs=0.02)
-
-
 def test_chunks_cover_everything_once():
     assert [(part.start, part.stop) for part in targets.chunks(5, 2)] == [(0, 2), (2, 4), (4, 5)]

@@ -1,0 +1,1 @@
+"""What EfficientZero sets differently from MuZero's presets."""

@@ -1,0 +1,1 @@
+"""What Sampled EfficientZero sets differently from Sampled MuZero's presets."""

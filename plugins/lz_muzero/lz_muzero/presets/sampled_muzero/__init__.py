@@ -1,0 +1,1 @@
+"""Settings to start Sampled MuZero from: what differs from MuZero's, and vectors of actions."""

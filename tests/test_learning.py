@@ -1,0 +1,90 @@
+"""Every policy learns, in seconds: tasks that random play fails at, and what comes of training.
+
+The whole file takes a few minutes; each run ends once it has learned, or after its env steps.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lzcore
+
+sys.path.append(str(Path(__file__).parent))
+
+from learning_envs import CODE, Dial, Lock
+
+SMALL = {
+    "num_simulations": 8,
+    "n_episode": 16,
+    "fixed_temperature_value": 1.0,
+    "td_steps": 6,
+    "batch_size": 64,
+    "update_per_collect": "none",
+    "replay_ratio": 0.5,
+    "target_update_freq": 50,
+    "optim_type": "Adam",
+    "learning_rate": 0.005,
+    "eval_freq": 50,
+    "run.tensorboard": False,
+    "run.eval_episodes": 10,
+    "model.latent_state_dim": 32,
+    "model.support_scale": 10,
+}
+DISCRETE = {
+    "muzero": ("muzero", {}),
+    "muzero with context": ("muzero", {"model.model_type": "mlp_context"}),
+    "efficientzero": ("efficientzero", {"model.lstm_hidden_size": 32}),
+    "gumbel_muzero": ("gumbel_muzero", {}),
+    "sampled_muzero": ("sampled_muzero", {}),
+    "sampled_efficientzero": ("sampled_efficientzero", {"model.lstm_hidden_size": 32}),
+    "stochastic_muzero": ("stochastic_muzero", {}),
+}
+
+
+def train(policy, env, out, **given):
+    """Train, where a warning is an error; return the outcome and an agent."""
+    outcome = lzcore.train(policy, env=env, out=out, **{**SMALL, **given})
+    return outcome, lzcore.Agent.load(out, env=env)
+
+
+def random_return(env, episodes=300):
+    env.action_space.seed(0)
+    total = 0.0
+    for seed in range(episodes):
+        env.reset(seed=seed)
+        over = False
+        while not over:
+            _, reward, over, _, _ = env.step(env.action_space.sample())
+            total += reward
+    return total / episodes
+
+
+def test_random_play_fails_at_these_tasks():
+    assert random_return(Lock()) < 0.7
+    assert random_return(Dial()) < 0.6
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", DISCRETE)
+def test_a_policy_learns_to_open_the_lock(name, tmp_path):
+    policy, given = DISCRETE[name]
+    outcome, agent = train(
+        policy, Lock, tmp_path / "run", max_env_steps=2000, stop_value=len(CODE), **given
+    )
+
+    assert outcome.ended_by == "stop_value"
+    assert [agent.act(np.eye(len(CODE), dtype=np.float32)[i]) for i in range(3)] == [2, 0, 1]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("policy", ["sampled_muzero", "sampled_efficientzero"])
+def test_a_policy_of_vectors_learns_to_turn_the_dial(policy, tmp_path):
+    outcome, agent = train(
+        policy, Dial, tmp_path / "run", max_env_steps=3000, stop_value=0.9 * Dial.steps
+    )
+
+    assert outcome.ended_by == "stop_value"
+    for wanted in (-0.5, 0.5):
+        assert agent.act(np.array([wanted], np.float32)) == pytest.approx(wanted, abs=0.3)
