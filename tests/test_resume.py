@@ -1,4 +1,4 @@
-"""MuZero with the C++ tree, killed with SIGKILL and resumed: the same numbers, bit for bit."""
+"""MuZero and variants with the C++ tree, killed with SIGKILL and resumed: the same bit for bit."""
 
 import sys
 from pathlib import Path
@@ -25,6 +25,7 @@ RUN = {
     "run.tensorboard": False,
 }
 SEGMENTS = {"num_segments": 5, "game_segment_length": 8}  # and so episodes outlive iterations
+CONTEXT = {"model.model_type": "mlp_context"}
 REZERO = {  # in place of searching a share of every batch
     "reanalyze_ratio": 0.0,
     "reuse_search": True,
@@ -39,21 +40,20 @@ KILLS = {
 }
 
 
+REANALYZING = {"while it reanalyzes": ("lz_muzero.policy.MuZeroPolicy._search_again", 20)}
+CASES = {  # a policy, settings, and where it is killed
+    "muzero": ("muzero", RUN, KILLS),
+    "the buffer reanalyzed": ("muzero", RUN | REZERO, REANALYZING),
+    "a context, by segments": ("muzero", RUN | SEGMENTS | CONTEXT, KILLS),
+    "gumbel_muzero": ("gumbel_muzero", RUN, dict([*KILLS.items()][:1])),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("given", "kills"),
-    [
-        (RUN, KILLS),
-        (RUN | SEGMENTS, KILLS),
-        (
-            RUN | REZERO,
-            {"while it reanalyzes": ("lz_muzero.policy.MuZeroPolicy._search_again", 20)},
-        ),
-    ],
-    ids=["a share of every batch", "by segments", "the buffer"],
-)
-def test_muzero_killed_anywhere_and_resumed_equals_a_run_that_was_not(tmp_path, given, kills):
-    run_and_kill("muzero", "CartPole-v1", given, kills.values(), tmp_path)
+@pytest.mark.parametrize("name", CASES)
+def test_a_run_killed_anywhere_and_resumed_equals_one_that_was_not(name, tmp_path):
+    policy, given, kills = CASES[name]
+    run_and_kill(policy, "CartPole-v1", given, kills.values(), tmp_path)
     expected = whole(tmp_path / "never")
 
     for number, where in enumerate(kills):

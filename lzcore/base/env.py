@@ -41,6 +41,8 @@ class Observed(NamedTuple):
     action_mask: Array | None  # (n, A) bool, True = allowed; None: continuous actions
     to_play: Array  # (n,) int8, -1 with one player, else 1 or 2
     timestep: Array  # (n,) int64 steps taken in the episode
+    # (n,) int64 >= 0, which outcome of chance led here; anything at a reset. None: not told
+    chance: Array | None = None
 
 
 class Stepped(NamedTuple):

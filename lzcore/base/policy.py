@@ -328,8 +328,8 @@ class Policy(ABC):
     def columns(cls, cfg: Any, spaces: Spaces) -> tuple[Column, ...]:
         """Return what is stored of each step.
 
-        The environment fills observation, action_mask, to_play, timestep (of the state before the
-        action) and reward; every other name is taken from `Decisions.columns`.
+        The environment fills observation, action_mask, to_play, timestep, chance (of the state
+        before the action) and reward; every other name is taken from `Decisions.columns`.
         """
 
     @abstractmethod

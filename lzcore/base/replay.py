@@ -3,7 +3,7 @@
 An *episode* is one environment from reset to end; a *segment* is a consecutive part of it, the
 form in which collectors hand it over. Rows are decisions: row t holds what was seen before action
 t, the decision, and what the step gave. An episode that ended has one closing row more, of which
-only `observation`, `to_play` and `action_mask` mean anything.
+only what the environment shows means anything: `observation`, `to_play`, `action_mask`, `chance`.
 
 Shape letters: L rows of a segment, B sampled positions, K unroll steps, n td_steps.
 """

@@ -60,17 +60,18 @@ class Latest:
 
     def observed(self, env_id: Array) -> Observed:
         """Return what these environments show."""
-        mask = self._fields.get("action_mask")
+        mask, chance = (self._fields.get(name) for name in ("action_mask", "chance"))
         return Observed(
             env_id,
             self._stack.observation(env_id),
             None if mask is None else mask[env_id],
             self._fields["to_play"][env_id],
             self._fields["timestep"][env_id],
+            None if chance is None else chance[env_id],
         )
 
     def _keep(self, seen: Observed) -> None:
-        for name in ("action_mask", "to_play", "timestep"):
+        for name in ("action_mask", "to_play", "timestep", "chance"):
             rows = getattr(seen, name)
             if rows is None:
                 continue

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lzcore.base.env import Observed
-from lzcore.base.errors import ShapeError
+from lzcore.base.errors import EnvError, ShapeError
 from lzcore.base.policy import Policy
 from lzcore.base.replay import Column, Segment
 from lzcore.engine.play import Step
@@ -19,7 +19,7 @@ from lzcore.engine.rows import Place, RowBlocks
 
 Array: TypeAlias = npt.NDArray[Any]
 
-SHOWN = ("observation", "action_mask", "to_play", "timestep")  # filled before the action
+SHOWN = ("observation", "action_mask", "to_play", "timestep", "chance")  # filled before the action
 
 
 class Timestep(NamedTuple):
@@ -65,7 +65,7 @@ class Recorder:
         """Write a row for each environment of a step; return (n,) how many each has now."""
         seen, columns = step.seen, step.decisions.columns
         if not self._checked:
-            self._check(columns)
+            self._check(step)
         row = seen.timestep - self._offset[seen.env_id]
         place = self._rows.place(seen.env_id, row)
         for name in self._shown:
@@ -100,10 +100,17 @@ class Recorder:
             for name in self.columns.keys() & (made or {}).keys():
                 self._rows.write(name, (page, number), made[name])
 
-    def _check(self, decided: Mapping[str, Array]) -> None:
-        """Compare the first decisions with the columns that the policy declared."""
+    def _check(self, step: Step) -> None:
+        """Compare what is shown and decided first with the columns that the policy declared."""
+        who, decided = type(self._policy).__name__, step.decisions.columns
+        told = step.seen.chance, step.stepped.observed.chance
+        if "chance" in self._shown and any(outcomes is None for outcomes in told):
+            raise EnvError(
+                f"{who} learns from outcomes of chance, but the environment tells none. A "
+                'Gymnasium environment has to tell them by info["chance"], a whole number from '
+                "`reset` and from each `step`."
+            )
         for name in self._decided:
-            who = type(self._policy).__name__
             if name not in decided:
                 raise ShapeError(
                     f"{who} declares the column {name!r}, but its decisions have only "
@@ -171,4 +178,5 @@ def _shown_to(seen: Observed, row: int) -> dict[str, Any]:
         "action_mask": None if seen.action_mask is None else seen.action_mask[row],
         "to_play": int(seen.to_play[row]),
         "timestep": int(seen.timestep[row]),
+        **({} if seen.chance is None else {"chance": int(seen.chance[row])}),
     }

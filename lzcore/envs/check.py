@@ -133,6 +133,8 @@ def _note(env: Env, found: Episode, seen: Observed, stepped: Stepped | None = No
     if seen.action_mask is not None:
         found.legal.append(int(seen.action_mask.sum()))
         digest.update(seen.action_mask.tobytes())
+    if seen.chance is not None:
+        digest.update(seen.chance.tobytes())
     if stepped is not None:
         found.rewards.append(float(stepped.reward[0]))
         found.total = float(stepped.episode_return[0])

@@ -147,7 +147,22 @@ class GymEnv:
             self._masks(env_id, infos, over) if self.spaces.action.kind == "discrete" else None,
             self._to_play[env_id],
             self._timestep[env_id],
+            self._chance(env_id, infos),
         )
+
+    def _chance(self, env_id: Array, infos: list[dict[str, Any]]) -> Array | None:
+        """Return (n,) int64 from info["chance"]; None where no environment tells it."""
+        if all(info.get("chance") is None for info in infos):
+            return None
+        told = [np.asarray(info.get("chance")) for info in infos]
+        for row, outcome in enumerate(told):
+            whole = np.issubdtype(outcome.dtype, np.integer) and outcome.size == 1
+            if not whole or outcome.item() < 0:
+                raise EnvError(
+                    f"{self._where(int(env_id[row]))} gave {outcome} as info['chance']; expected "
+                    "a whole number, 0 or more, from `reset` and from each `step`."
+                )
+        return np.array([outcome.item() for outcome in told], np.int64)
 
     def _masks(self, env_id: Array, infos: list[dict[str, Any]], over: Array) -> Array:
         """Return (n, A) bool from info["action_mask"]; all True where it is not given.

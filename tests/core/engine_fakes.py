@@ -242,10 +242,10 @@ class Scripted:
     """A batch whose episodes tell everything: frame (env, episode, t), reward 10 * env + t.
 
     Episodes of environment i are `lengths[i]` long; odd episodes are truncated, even ones
-    terminate.
+    terminate. With `chance`, outcome 100 * env + t led to frame t.
     """
 
-    def __init__(self, lengths, players=1):
+    def __init__(self, lengths, players=1, chance=False):
         self.num_envs = len(lengths)
         self.spaces = Spaces(
             frame_shape=(3,),
@@ -255,6 +255,7 @@ class Scripted:
             players=players,
         )
         self.lengths = np.array(lengths)
+        self.chance = chance
         self.forget()
         self.t = np.zeros(self.num_envs, np.int64)
         self.closed = False
@@ -285,7 +286,9 @@ class Scripted:
         mask = np.ones((len(env_id), 2), bool)
         mask[:, 1] = self.t[env_id] % 2 == 0
         to_play = (1 + self.t[env_id] % 2) if self.spaces.players == 2 else -np.ones(len(env_id))
-        return Observed(env_id, frame, mask, to_play.astype(np.int8), self.t[env_id].copy())
+        chance = 100 * env_id + self.t[env_id] if self.chance else None
+        t = self.t[env_id].copy()
+        return Observed(env_id, frame, mask, to_play.astype(np.int8), t, chance)
 
     def close(self):
         self.closed = True

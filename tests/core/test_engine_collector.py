@@ -4,9 +4,17 @@ import attrs
 import numpy as np
 import pytest
 import torch
-from engine_fakes import Scripted, TinyPolicy, tiny
+from engine_fakes import Scripted, TinyPolicy, drawing_from, tiny
 
-from lzcore.base import Column, Decisions, LoopSettings, ShapeError, derive_seed, stream_key
+from lzcore.base import (
+    Column,
+    Decisions,
+    EnvError,
+    LoopSettings,
+    ShapeError,
+    derive_seed,
+    stream_key,
+)
 from lzcore.engine.collector import Collector
 from lzcore.engine.rows import RowBlocks
 from lzcore.engine.starting import train
@@ -68,6 +76,41 @@ def test_decided_columns_are_those_of_the_decisions():
 
     expected = policy._odds(torch.from_numpy(segment.columns["observation"][:4]))
     np.testing.assert_allclose(segment.columns["odds"][:4], expected, rtol=1e-6)
+
+
+class Gambler(TinyPolicy):
+    """Stores what chance did."""
+
+    @classmethod
+    def columns(cls, cfg, spaces):
+        return (*super().columns(cfg, spaces), Column("chance", (), np.int64))
+
+
+def gambler():
+    with drawing_from(5):
+        return Gambler({"width": 3})
+
+
+def test_row_t_holds_the_outcome_that_led_to_observation_t_the_closing_row_too():
+    _, (first, second) = collect(Scripted([3, 1], chance=True), policy=gambler())
+
+    assert first.columns["chance"].tolist() == [0, 1, 2, 3]  # of action t: row t + 1
+    assert second.columns["chance"].tolist() == [100, 101]
+
+
+def test_who_stores_outcomes_is_refused_where_none_are_told():
+    with pytest.raises(EnvError, match=r'Gambler learns .* tells none\. .* info\["chance"\]'):
+        collect(Scripted([3]), policy=gambler())
+
+
+def test_outcomes_told_at_the_reset_alone_are_refused_too():
+    class AtFirst(Scripted):
+        def step(self, env_id, action):
+            self.chance = False
+            return super().step(env_id, action)
+
+    with pytest.raises(EnvError, match="tells none"):
+        collect(AtFirst([3], chance=True), policy=gambler())
 
 
 def test_an_end_of_the_task_is_told_from_an_end_of_watching():

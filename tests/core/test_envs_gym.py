@@ -15,15 +15,18 @@ class Counting(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"]}
 
-    def __init__(self, length=3, masks=None, scale=1.0, render_mode=None):
+    def __init__(self, length=3, masks=None, scale=1.0, render_mode=None, outcomes=None):
         self.observation_space = spaces.Box(-1, 1000, (2,))
         self.action_space = spaces.Discrete(3)
         self.render_mode = render_mode
         self.length, self.masks, self.scale, self.count = length, masks, scale, 0
+        self.outcomes = outcomes
         self.actions = []
 
     def _shown(self):
         info = {} if self.masks is None else {"action_mask": self.masks[self.count]}
+        if self.outcomes is not None and self.outcomes[self.count] is not None:
+            info["chance"] = self.outcomes[self.count]
         return np.array([self.count, self.start], np.float32), info
 
     def reset(self, *, seed=None, options=None):
@@ -216,6 +219,35 @@ class TestActionMasks:
 
         assert seen.action_mask is None
         assert stepped.observed.action_mask is None
+
+
+class TestOutcomesOfChance:
+    def test_come_from_the_info_of_resets_and_steps(self):
+        env, seen = begun(lambda: Counting(outcomes=[3, np.int8(1), 0, 2]))
+        stepped = act(env, 1)
+
+        assert (seen.chance.tolist(), seen.chance.dtype) == ([3, 3], np.int64)
+        assert stepped.observed.chance.tolist() == [1]
+        assert act(env, 0, 1).observed.chance.tolist() == [1, 0]
+
+    def test_are_none_where_nobody_tells_them(self):
+        env, seen = begun()
+
+        assert seen.chance is None
+        assert act(env, 0).observed.chance is None
+
+    @pytest.mark.parametrize("wrong", [1.0, -1, True, "heads", [1, 2]])
+    def test_are_whole_numbers(self, wrong):
+        env, _ = begun(lambda: Counting(outcomes=[0, wrong, 0]))
+
+        with pytest.raises(EnvError, match=r"environment 1, .*\['chance'\]; expected a whole"):
+            act(env, 1)
+
+    def test_are_told_by_all_environments_or_by_none(self):
+        made = iter([Counting(outcomes=[0, 0]), Counting()])
+
+        with pytest.raises(EnvError, match=r"environment 1, .* gave None as info\['chance'\]"):
+            begun(lambda: next(made))
 
 
 class TestRewards:

@@ -223,7 +223,9 @@ class MuZeroConfig(PolicySettings):
         False, "Take every end of an episode for a time limit, after which the value goes on."
     )
     use_ture_chance_label_in_chance_encoder: bool = setting(
-        False, "Learn from the environment's chance outcomes (documented spelling).", check=LATER
+        False,
+        "Learn from the environment's chance outcomes (documented spelling).",
+        check=Only("stochastic_muzero alone thinks of chance"),
     )
 
     # --- collection -----------------------------------------------------------------------------

@@ -66,7 +66,7 @@ class Context:
         for env, taken, latent in rows:
             before = self._carried(env)
             steps = 1 if before is None else before.steps + 1
-            self._memories[env] = Memory(latent.clone(), taken, steps)
+            self._memories[env] = Memory(latent, taken, steps)
 
     def forget(self, env_id: Iterable[int] | None = None) -> None:
         """Observe the next root of these environments; None: of all."""

@@ -8,7 +8,7 @@ axes (...) are free.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ class Unrolled(NamedTuple):
     reward: Tensor  # (K, B, Z) logits of steps 1..K
     value: Tensor  # (K + 1, B, Z) logits
     policy_logits: Tensor  # (K + 1, B, A)
+    more: Any = None  # what the losses of a variant read besides
 
     @classmethod
     def of(cls, steps: Sequence[NetworkOutput]) -> "Unrolled":

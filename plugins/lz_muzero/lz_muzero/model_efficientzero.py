@@ -27,24 +27,28 @@ class ValuePrefixNetwork(MuZeroNetwork):
     def initial_inference(self, observation: Tensor) -> NetworkOutput:
         """Evaluate observations (B, *O) float32 as roots: prefix and memory are 0."""
         root = super().initial_inference(observation)
-        memory = root.latent_state.new_zeros(len(observation), 2, self._cfg.lstm_hidden_size)
-        return root._replace(memory=memory)
+        return root._replace(memory=self._nothing(root.latent_state))
 
-    def recurrent_inference(  # a model of value prefixes takes a memory too
-        self, latent_state: Tensor, action: Tensor, memory: Tensor
+    def recurrent_inference(
+        self, latent_state: Tensor, action: Tensor, memory: Tensor | None = None
     ) -> NetworkOutput:
         """Imagine one step from each of B states and evaluate where it leads.
 
         Args:
             latent_state: (B, *L) float32, from an earlier output.
             action: (B,) or (B, 1) int64, or (B, D) float32.
-            memory: (B, 2, H) float32, from the same output, or zeros to begin a new sum.
+            memory: (B, 2, H) float32, from the same output; zeros, or None, begin a new sum.
         Returns:
             An output whose `reward` is the sum so far, this step included.
         """
         latent = self.dynamics(latent_state, self.action_encoding(action))
-        prefix, memory = self.reward(latent, memory)
-        return self._evaluated(latent, prefix, memory)
+        before = self._nothing(latent) if memory is None else memory
+        prefix, after = self.reward(latent, before)
+        return self._evaluated(latent, prefix, after)
+
+    def _nothing(self, latent_state: Tensor) -> Tensor:
+        """Make the memory (B, 2, H) from which a sum begins."""
+        return latent_state.new_zeros(len(latent_state), 2, self._cfg.lstm_hidden_size)
 
     def _make_reward(self) -> nn.Module:
         hidden = self._cfg.lstm_hidden_size

@@ -54,12 +54,21 @@ def lz_register_policies() -> list[PolicySpec]:
             presets="lz_muzero.presets.sampled_efficientzero",
             paper="arXiv:2104.06303",
         ),
+        PolicySpec(
+            name="stochastic_muzero",
+            policy="lz_muzero.policy_stochastic:StochasticMuZeroPolicy",
+            config="lz_muzero.config_variants:StochasticMuZeroConfig",
+            summary="Plans with chance between an action and what comes of it.",
+            default_model="StochasticMuZeroModel",
+            presets="lz_muzero.presets.stochastic_muzero",
+            paper="Antonoglou et al., ICLR 2022",
+        ),
     ]
 
 
 @hookimpl
 def lz_register_models() -> list[ModelSpec]:
-    """Networks for images and for vectors."""
+    """The networks of MuZero and its variants, for images and for vectors."""
     return [
         ModelSpec(
             name="MuZeroModel",
@@ -110,5 +119,15 @@ def lz_register_models() -> list[ModelSpec]:
             name="SampledEfficientZeroModelMLP",
             model="lz_muzero.model_sampled_efficientzero:SampledEfficientZeroModelMLP",
             summary="SampledMuZeroModelMLP whose reward head is an LSTM over steps.",
+        ),
+        ModelSpec(
+            name="StochasticMuZeroModel",
+            model="lz_muzero.model_stochastic:StochasticMuZeroModel",
+            summary="MuZeroModel with afterstates and outcomes of chance.",
+        ),
+        ModelSpec(
+            name="StochasticMuZeroModelMLP",
+            model="lz_muzero.model_stochastic:StochasticMuZeroModelMLP",
+            summary="MuZeroModelMLP with afterstates and outcomes of chance.",
         ),
     ]

@@ -7,8 +7,16 @@ import re
 from pathlib import Path
 
 import attrs
+import pytest
 from lz_muzero.config import MuZeroConfig
+from lz_muzero.config_variants import (
+    EfficientZeroConfig,
+    GumbelMuZeroConfig,
+    SampledEfficientZeroConfig,
+    SampledMuZeroConfig,
+)
 from lz_muzero.monitor import monitored
+from lz_muzero.policy_sampled import STATISTICS
 from lz_muzero.reanalysis import EVALUATIONS
 from lz_muzero.rnd import NOVELTY
 
@@ -17,14 +25,29 @@ from lzcore.base.structure import paths_of
 from lzcore.base.toml import show
 
 README = Path(__file__).parents[1] / "README.md"
-TABLE = re.compile(r"(<!-- settings -->\n).*?(\n<!-- settings -->)", re.DOTALL)
+TABLES = {  # mark in the README -> whose settings, without those of
+    "settings": (MuZeroConfig, None),
+    "settings of efficientzero": (EfficientZeroConfig, MuZeroConfig),
+    "settings of gumbel_muzero": (GumbelMuZeroConfig, MuZeroConfig),
+    "settings of sampled_muzero": (SampledMuZeroConfig, MuZeroConfig),
+    "settings of sampled_efficientzero": (SampledEfficientZeroConfig, SampledMuZeroConfig),
+}
 
 
-def settings_table():
-    """Return the table of all settings in Markdown, made from their metadata."""
+def table_in(text, mark):
+    """Find the table between two marks: a match of (mark, table, mark)."""
+    return re.search(rf"(<!-- {mark} -->\n)(.*?)(\n<!-- {mark} -->)", text, re.DOTALL)
+
+
+def settings_table(config, base):
+    """Return a table of settings in Markdown, made from their metadata.
+
+    `base`: leave out what `config` has just as this one; None: nothing.
+    """
+    known = paths_of(base) if base else {}
     lines = ["| setting | default | unit | meaning |", "|---|---|---|---|"]
-    for path, field in paths_of(MuZeroConfig).items():
-        if isinstance(field.default, attrs.Factory):
+    for path, field in paths_of(config).items():
+        if isinstance(field.default, attrs.Factory) or field == known.get(path):
             continue
         told = field.metadata
         only = field.validator if isinstance(field.validator, Only) else None
@@ -36,30 +59,33 @@ def settings_table():
     return "\n".join(lines)
 
 
-def test_the_settings_table_is_up_to_date():
-    found = TABLE.search(README.read_text())
+@pytest.mark.parametrize("mark", TABLES)
+def test_a_settings_table_is_up_to_date(mark):
+    found = table_in(README.read_text(), mark)
 
-    assert found, "the README has no <!-- settings --> pair"
-    table = found.group(0).removeprefix(found.group(1)).removesuffix(found.group(2))
-    assert table == settings_table(), f"run: python {Path(__file__).name}"
+    assert found, f"the README has no <!-- {mark} --> pair"
+    assert found.group(2) == settings_table(*TABLES[mark]), f"run: python {Path(__file__).name}"
 
 
 def test_every_logged_number_is_explained():
-    rows = set(re.findall(r"^\| `([\w/]+)` \|", README.read_text(), re.MULTILINE))
+    cells = re.findall(r"^\| (`.*?`) \|", README.read_text(), re.MULTILINE)
+    rows = {name for cell in cells for name in re.findall(r"`([\w/]+)`", cell)}
 
-    learned = monitored("reward", extra_statistics=True)
-    assert {*learned, *NOVELTY, EVALUATIONS, "visit_count_distribution_entropy"} <= rows
+    told = {*monitored("reward", extra_statistics=True), *STATISTICS, *NOVELTY, EVALUATIONS}
+    assert {*told, "visit_count_distribution_entropy"} <= rows
 
 
 def test_every_learned_weight_is_explained(make_policy):
     policy = make_policy({"model": {"harmony_balance": True}})
-    text = README.read_text()
-
     names = [name for name in policy.learn_mode.monitor_vars() if name.startswith("harmony")]
+
     assert len(names) == 3
-    assert all(f"`{name}`" in text for name in names)
+    assert all(f"`{name}`" in README.read_text() for name in names)
 
 
 if __name__ == "__main__":
     text = README.read_text()
-    README.write_text(TABLE.sub(lambda m: m.group(1) + settings_table() + m.group(2), text))
+    for mark, configs in TABLES.items():
+        found = table_in(text, mark)
+        text = text[: found.start(2)] + settings_table(*configs) + text[found.end(2) :]
+    README.write_text(text)
