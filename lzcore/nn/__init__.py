@@ -1,9 +1,11 @@
 """Small torch parts that more than one plugin needs.
 
 `support` turns scalars into bins and back, `blocks` holds the layers that networks are stacked
-from, `latent` keeps latent states in range, `consistency` compares them.
+from, `latent` keeps latent states in range, `consistency` compares them, `activity` looks for
+silent neurons.
 """
 
+from lzcore.nn.activity import ActivityProbe
 from lzcore.nn.blocks import (
     ConvLayer,
     Dense,
@@ -25,6 +27,7 @@ from lzcore.nn.support import (
 )
 
 __all__ = [
+    "ActivityProbe",
     "CategoricalSupport",
     "ConsistencyHeads",
     "ConvLayer",

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import attrs
 from attrs import validators as v
 
+from lz_muzero.config_rnd import RndSettings
 from lzcore.base import ConfigError, ModelSettings, PolicySettings, Settings, setting
 from lzcore.base.config import Only
 from lzcore.base.toml import show
@@ -94,10 +95,10 @@ class MuZeroModelSettings(ModelSettings):
         "BN", "Norm of the hidden layers: over the batch, the layer, or groups of channels."
     )
     analysis_sim_norm: bool = setting(False, "Log the norms of latents around SimNorm.")
-    analysis_dormant_ratio: bool = setting(
-        False, "Log the share of neurons that stay silent.", check=LATER
+    analysis_dormant_ratio: bool = setting(False, "Another name of cal_dormant_ratio.")
+    harmony_balance: bool = setting(
+        False, "Learn a factor on the weight of each loss, so that none outweighs the others."
     )
-    harmony_balance: bool = setting(False, "Learn the weights of the losses.", check=LATER)
 
     name: str = setting(
         "", "A registered model that replaces the policy's own; empty: none.", extension=True
@@ -373,7 +374,7 @@ class MuZeroConfig(PolicySettings):
         False, "Bootstrap with stored values of roots, not the target network's.", extension=True
     )
     mini_infer_size: int = setting(
-        10_240, "Observations that bootstrapping evaluates at once.", check=COUNT, extension=True
+        10_240, "Observations that making targets evaluates at once.", check=COUNT, extension=True
     )
     target_update_freq: int = setting(
         100, "Learn steps between copies to the target network.", unit="learn steps", check=COUNT
@@ -411,18 +412,25 @@ class MuZeroConfig(PolicySettings):
         check=v.ge(0),
         extension=True,
     )
-    use_rnd_model: bool = setting(False, "Reward novelty (RND).", check=LATER)
+    use_rnd_model: bool = setting(False, "Reward novelty too (RND); the table rnd says how.")
+    intrinsic_reward_weight: float = setting(
+        0.01, "Weight of novelty, from 0 to 1, beside the reward.", check=WEIGHT, extension=True
+    )
     target_update_freq_for_intrinsic_reward: int = setting(
-        1000, "Learn steps between copies to RND's target model.", check=LATER
+        1000,
+        "Learn steps between copies to the model whose latent states RND sees.",
+        unit="learn steps",
+        check=COUNT,
     )
     target_model_for_intrinsic_reward_update_type: Literal["assign", "momentum"] = setting(
-        "assign", "How RND's target model follows.", check=LATER, extension=True
+        "assign", "Whether that model is copied, or follows a little each step.", extension=True
     )
     target_update_theta_for_intrinsic_reward: float = setting(
-        0.005, "Rate at which RND's target model follows.", check=LATER, extension=True
-    )
-    intrinsic_reward_weight: float = setting(
-        0.01, "Weight of novelty beside the reward.", check=LATER, extension=True
+        0.005,
+        "How far it follows with momentum.",
+        unit="share of the way",
+        check=SHARE,
+        extension=True,
     )
 
     # --- losses ---------------------------------------------------------------------------------
@@ -467,16 +475,20 @@ class MuZeroConfig(PolicySettings):
         2000, "Learn steps between evaluations.", unit="learn steps", check=COUNT, extension=True
     )
     monitor_extra_statistics: bool = setting(True, "Log predicted and target rewards and values.")
-    cal_dormant_ratio: bool = setting(
-        False, "Log the share of neurons that stay silent.", check=LATER
-    )
-    analysis_dormant_ratio: bool = setting(
-        False, "Another documented name of cal_dormant_ratio.", check=LATER
-    )
+    cal_dormant_ratio: bool = setting(False, "Log the share of neurons that are dormant.")
+    analysis_dormant_ratio: bool = setting(False, "Another name of cal_dormant_ratio.")
     dormant_threshold: float = setting(
-        0.025, "Activity under which a neuron is silent.", check=LATER, extension=True
+        0.025,
+        "Activity up to which a neuron is dormant.",
+        unit="mean of its layer",
+        check=WEIGHT,
+        extension=True,
     )
     analysis_sim_norm: bool = setting(False, "Log the norms of latents around SimNorm.")
+
+    rnd: RndSettings = setting(
+        attrs.Factory(RndSettings), "Random network distillation.", extension=True
+    )
 
     def conflicts(self) -> Iterator[str]:
         """A segment holds an unroll; what needs pictures, SSL heads or transitions has them."""

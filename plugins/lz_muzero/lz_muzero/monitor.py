@@ -3,6 +3,7 @@
 Shape letters: B samples, K unroll steps, A actions.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from lz_muzero.losses import Unrolled
 from lzcore.base import ConfigError
-from lzcore.nn import NormProbe
+from lzcore.nn import ActivityProbe, NormProbe
 
 ANALYSIS = (
     "analysis/dormant_ratio_encoder",
@@ -58,8 +59,19 @@ def monitored(reward: str, *, extra_statistics: bool) -> list[str]:
 
 
 def probing(cfg: Any) -> bool:
-    """Whether the settings ask for the norms around SimNorm."""
+    """Whether the settings ask for the norms around SimNorm, or for dormant neurons."""
+    return asks_for_norms(cfg) or asks_for_dormant(cfg)
+
+
+def asks_for_norms(cfg: Any) -> bool:
+    """Whether the norms around SimNorm are told; either name of the setting will do."""
     return bool(cfg.analysis_sim_norm or cfg.model.analysis_sim_norm)
+
+
+def asks_for_dormant(cfg: Any) -> bool:
+    """Whether dormant neurons are told; any name of the setting will do."""
+    named = cfg.cal_dormant_ratio or cfg.analysis_dormant_ratio or cfg.model.analysis_dormant_ratio
+    return bool(named)
 
 
 def probe_of(model: Any, cfg: Any) -> NormProbe | None:
@@ -68,7 +80,7 @@ def probe_of(model: Any, cfg: Any) -> NormProbe | None:
     Raises:
         ConfigError: the model has no `root_norm` to look at.
     """
-    if not probing(cfg):
+    if not asks_for_norms(cfg):
         return None
     if not hasattr(model, "root_norm"):
         raise ConfigError(
@@ -78,8 +90,31 @@ def probe_of(model: Any, cfg: Any) -> NormProbe | None:
     return getattr(model, "probe", None) or NormProbe(model.root_norm)
 
 
-def analysis(unrolled: Unrolled, probe: NormProbe | None) -> dict[str, Any]:
-    """Return mean norms of the observed latents, and of what the probe saw; the rest is 0."""
+def activity_of(model: Any, cfg: Any) -> dict[str, ActivityProbe]:
+    """Return, by the name of its metric, a probe for each network whose dormant neurons are told.
+
+    Raises:
+        ConfigError: they are asked for, and the model has no such networks.
+    """
+    if not asks_for_dormant(cfg):
+        return {}
+    networks = {"encoder": "representation", "dynamics": "dynamics"}
+    for name in networks.values():
+        if not hasattr(model, name):
+            raise ConfigError(
+                f"cal_dormant_ratio looks at the network `{name}` of the model, and "
+                f"{type(model).__name__} has none; set it to false."
+            )
+    return {
+        f"analysis/dormant_ratio_{told}": ActivityProbe(getattr(model, name), cfg.dormant_threshold)
+        for told, name in networks.items()
+    }
+
+
+def analysis(
+    unrolled: Unrolled, probe: NormProbe | None, activity: Mapping[str, ActivityProbe]
+) -> dict[str, Any]:
+    """Return mean norms of the observed latents, and what the probes saw; the rest is 0."""
     told: dict[str, Any] = dict.fromkeys(ANALYSIS, 0.0)
     norms = torch.linalg.vector_norm(unrolled.latent_state[0].flatten(1), dim=1)
     told["analysis/latent_state_l2_norms"] = norms.mean()
@@ -88,7 +123,7 @@ def analysis(unrolled: Unrolled, probe: NormProbe | None) -> dict[str, Any]:
         told["analysis/l2_norm_after"] = probe.after
         told["analysis/grad_norm_before"] = probe.grad_before
         told["analysis/grad_norm_after"] = probe.grad_after
-    return told
+    return told | {name: probe.take() for name, probe in activity.items()}
 
 
 def to_floats(named: dict[str, Any]) -> dict[str, float]:

@@ -17,10 +17,20 @@ from torch import Tensor, nn
 from lz_muzero import losses, shapes
 from lz_muzero.augmentation import augment
 from lz_muzero.decisions import Array
+from lz_muzero.harmony import Harmony, metric_of
 from lz_muzero.losses import Unrolled
-from lz_muzero.monitor import ANALYSIS, analysis, monitored, probe_of, probing, to_floats
+from lz_muzero.monitor import (
+    ANALYSIS,
+    activity_of,
+    analysis,
+    monitored,
+    probe_of,
+    probing,
+    to_floats,
+)
 from lz_muzero.optim import make_optimizer, make_scheduler
 from lz_muzero.reanalysis import AUGMENT
+from lz_muzero.rnd import NOVELTY, RND, min_max
 from lz_muzero.state import need, on_cpu
 from lz_muzero.targets import CurrentBatch, TargetBatch, TargetingPolicy
 from lzcore.base import DivergedError, NetworkOutput, ShapeError
@@ -46,14 +56,24 @@ class MuZeroPolicy(TargetingPolicy):
     """
 
     reward_name: ClassVar[str] = "reward"  # what the reward head tells, in the names of metrics
-    # MuZero's metrics that a variant leaves out; analysis/* is told where analysis_sim_norm asks
+    # MuZero's metrics that a variant leaves out; analysis/* is told where a setting asks for it
     untold: ClassVar[frozenset[str]] = frozenset()
 
     def _init_learn(self) -> None:
         super()._init_learn()
         self._optimizer = make_optimizer(self._model, self._cfg)
+        self._learned = list(self._model.parameters())
+        self._harmony = self._init_harmony() if self._cfg.model.harmony_balance else None
         self._scheduler = make_scheduler(self._optimizer, self._cfg)
         self._probe = probe_of(self._model, self._cfg)
+        self._activity = activity_of(self._model, self._cfg)
+
+    def _init_harmony(self) -> Harmony:
+        """Make the learned weights of losses, which are optimised and clipped with the network."""
+        harmony = Harmony(self._balanced()).to(self._device)
+        self._optimizer.add_param_group({"params": [*harmony.parameters()], "weight_decay": 0.0})
+        self._learned += harmony.parameters()
+        return harmony
 
     def _forward_learn(self, data: Sequence[Any]) -> dict[str, Any]:
         """Take one optimiser step.
@@ -69,7 +89,7 @@ class MuZeroPolicy(TargetingPolicy):
         self._model.train()
         unrolled = self._unroll(batch)
         parts = self._losses(unrolled, batch, target)
-        total = torch.stack([w * parts[name] for name, w in self._loss_weights().items()]).sum(0)
+        total = self._total(parts, batch)
         weighted_total = (batch.weights * total).mean()
         grad_norm = self._gradients(weighted_total)
         priority = self._priority(unrolled, target)
@@ -84,6 +104,8 @@ class MuZeroPolicy(TargetingPolicy):
         )
         self._refuse_divergence(metrics, total, batch)
         self._update()
+        if self._rnd is not None:
+            metrics |= self._learn_novelty(self._rnd, batch)
         ordered = {name: metrics[name] for name in self._monitor_vars_learn()}
         return {**ordered, "value_priority_orig": priority.cpu().numpy()}
 
@@ -210,6 +232,24 @@ class MuZeroPolicy(TargetingPolicy):
             "consistency_loss": cfg.ssl_loss_weight,
         }
 
+    def _balanced(self) -> list[str]:
+        """Return the parts whose weights harmony_balance learns: those that are never negative."""
+        # the entropy is one to be high, and the density of a continuous action may exceed 1
+        unbounded = {"policy_loss"} if self._cfg.model.continuous_action_space else set()
+        weights = self._loss_weights().items()
+        return [name for name, weight in weights if weight > 0.0 and name not in unbounded]
+
+    def _total(self, parts: Mapping[str, Tensor], batch: CurrentBatch) -> Tensor:
+        """Return the weighted sum of the parts, (B,)."""
+        weights = self._loss_weights()
+        weighted = {name: weight * parts[name] for name, weight in weights.items()}
+        if self._harmony is not None:
+            # cosines count from -1 on, the least there is
+            steps, weight = batch.mask[:, :-1].sum(1), weights["consistency_loss"]
+            weighted["consistency_loss"] = weighted["consistency_loss"] + weight * steps
+            weighted = self._harmony(weighted)
+        return torch.stack([*weighted.values()]).sum(0)
+
     def _gradients(self, loss: Tensor) -> Tensor:
         """Replace gradients by those of loss / K, clipped; return their norm before that.
 
@@ -217,8 +257,8 @@ class MuZeroPolicy(TargetingPolicy):
         """
         self._optimizer.zero_grad()
         (loss / self._cfg.num_unroll_steps).backward()
-        self.sync_gradients(self._model)
-        return nn.utils.clip_grad_norm_(self._model.parameters(), self._cfg.grad_clip_value)
+        self.sync_gradients(self._learned)
+        return nn.utils.clip_grad_norm_(self._learned, self._cfg.grad_clip_value)
 
     @torch.no_grad()
     def _priority(self, unrolled: Unrolled, target: TargetBatch) -> Tensor:
@@ -236,7 +276,7 @@ class MuZeroPolicy(TargetingPolicy):
     ) -> dict[str, Any]:
         """Return what `monitor_vars` names beyond totals and the gradient's norm."""
         steps = self._cfg.num_unroll_steps
-        told: dict[str, Any] = analysis(unrolled, self._probe)
+        told: dict[str, Any] = analysis(unrolled, self._probe, self._activity)
         told |= {name: part.mean() for name, part in parts.items()}
         told["policy_entropy"] /= steps + 1
         told["consistency_loss"] /= steps
@@ -249,7 +289,7 @@ class MuZeroPolicy(TargetingPolicy):
         }
         if self._cfg.monitor_extra_statistics:
             told |= self._statistics(unrolled, target)
-        return told
+        return told if self._harmony is None else told | self._harmony.told()
 
     def _statistics(self, unrolled: Unrolled, target: TargetBatch) -> dict[str, Tensor]:
         reward, name = target.target_reward[:, : self._cfg.num_unroll_steps], self.reward_name
@@ -288,11 +328,26 @@ class MuZeroPolicy(TargetingPolicy):
             self._target_model.load_state_dict(self._model.state_dict())
             self._target_inference.refresh()
 
+    def _learn_novelty(self, rnd: RND, batch: CurrentBatch) -> dict[str, float]:
+        """Let RND get to know the positions of a batch that have an action; tell how new they were.
+
+        All of t .. t+K are learned: the last ones of a truncated episode are never drawn as t.
+        """
+        steps = range(self._cfg.num_unroll_steps + 1)
+        seen = torch.stack([self._as_seen(batch.obs, k) for k in steps], dim=1)  # (B, K + 1, *O)
+        error = rnd.learn(seen[batch.mask > 0])
+        rnd.follow(self._model, self._learn_step)
+        told = (error.mean(), min_max(error).mean())
+        return {name: float(value) for name, value in zip(NOVELTY, told, strict=True)}
+
     def _monitor_vars_learn(self) -> list[str]:
         names = monitored(self.reward_name, extra_statistics=self._cfg.monitor_extra_statistics)
         untold = self.untold - (set(ANALYSIS) if probing(self._cfg) else set())
         told = [name for name in names if name not in untold]
-        return [*told, *(part for part in self._loss_weights() if part not in names)]
+        told += [part for part in self._loss_weights() if part not in names]
+        learned = self._balanced() if self._cfg.model.harmony_balance else []
+        told += [metric_of(part) for part in learned]
+        return [*told, *NOVELTY] if self._cfg.use_rnd_model else told
 
     # --- what is kept -----------------------------------------------------------------------------
 
@@ -306,8 +361,14 @@ class MuZeroPolicy(TargetingPolicy):
                 "rng": {mode: stream.state_dict() for mode, stream in self._streams.items()},
                 "last_iter": self._learn_step,
                 "collect_env_step": self._env_step,
+                **{name: module.state_dict() for name, module in self._learners().items()},
             }
         )
+
+    def _learners(self) -> dict[str, nn.Module]:
+        """Return what learns beside the model, by its name in the state of learning."""
+        learners = {"harmony": self._harmony, "rnd": self._rnd}
+        return {name: module for name, module in learners.items() if module is not None}
 
     def _load_state_dict_learn(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where the policy that wrote `state_dict` stood; keys of ours may be missing.
@@ -325,6 +386,9 @@ class MuZeroPolicy(TargetingPolicy):
         self._optimizer.load_state_dict(need(state_dict, "optimizer"))
         if "lr_scheduler" in state_dict:
             self._scheduler.load_state_dict(state_dict["lr_scheduler"])
+        for name, module in self._learners().items():
+            if name in state_dict:
+                module.load_state_dict(state_dict[name])
         for mode, stream in state_dict.get("rng", {}).items():
             self._streams[mode].load_state_dict(stream)
         self._learn_step = state_dict.get("last_iter", 0)

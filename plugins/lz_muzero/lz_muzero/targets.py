@@ -23,6 +23,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from lz_muzero.decisions import Array
 from lz_muzero.positions import has_action, join_frames, stacked_at
 from lz_muzero.reanalysis import ABSORBING, ReanalyzingPolicy
+from lz_muzero.rnd import RND, min_max, shaped
 from lzcore.base import ReplaySettings, Windows, uniform
 
 Values: TypeAlias = Any  # an array as replay gives it, a tensor once it is on the device
@@ -181,6 +182,7 @@ class TargetingPolicy(ReanalyzingPolicy):
         super()._init_learn()
         supports = {"value": self._model.value_support, "reward": self._model.reward_support}
         self._limits = {kind: getattr(it, "limit", np.inf) for kind, it in supports.items()}
+        self._rnd = RND(self._model, self._cfg) if self._cfg.use_rnd_model else None
 
     def replay_settings(self) -> ReplaySettings:
         """Return how replay keeps and draws this policy's data."""
@@ -225,14 +227,26 @@ class TargetingPolicy(ReanalyzingPolicy):
         )
 
     def _target_batch(self, windows: Windows) -> TargetBatch:
-        width = self._cfg.num_unroll_steps + self._cfg.td_steps
-        reward = windows.take("reward", 0, width)
-        reward = np.where(has_action(windows.steps_left, width), reward, 0.0)
+        reward = self._rewards(windows)
         return TargetBatch(
             self._reward_target(reward),
             self._value_target(windows, reward),
             self._policy_target(windows),
         )
+
+    def _rewards(self, windows: Windows) -> Array:
+        """Return (B, K + n) rewards, 0 past the end, and novelty among them if it is rewarded."""
+        width = self._cfg.num_unroll_steps + self._cfg.td_steps
+        known = has_action(windows.steps_left, width)
+        reward = np.where(known, windows.take("reward", 0, width), 0.0)
+        if self._rnd is None:
+            return reward
+        row, offset = np.nonzero(known)
+        novelty = np.zeros(known.shape)
+        novelty[known] = min_max(
+            self._in_chunks(windows.frames(0, width), row, offset, self._rnd.errors)
+        )
+        return shaped(reward, novelty, self._cfg)
 
     def _reward_target(self, reward: Array) -> Array:
         """Return (B, K + 1) of the (B, K + n) rewards, 0 past the end."""
@@ -281,13 +295,18 @@ class TargetingPolicy(ReanalyzingPolicy):
         """Return what the target network thinks of positions t + offset of samples `row`, (M,)."""
         first, last = int(offset.min()), int(offset.max())
         frames = windows.frames(first, last + 1)
+        return self._in_chunks(
+            frames, row, offset - first, lambda seen: self._target_inference.initial(seen)[0].value
+        )
+
+    def _in_chunks(
+        self, frames: Array, row: Array, position: Array, evaluate: Callable[[torch.Tensor], Array]
+    ) -> Array:
+        """Evaluate single positions of frames (B, W, *F), (M,) each, mini_infer_size at once."""
         values = []
         for part in chunks(len(row), self._cfg.mini_infer_size):
-            at = stacked_at(frames, row[part], offset[part] - first, self.frame_stack)
-            evaluation, _ = self._target_inference.initial(
-                self._network_input(torch.from_numpy(at))
-            )
-            values.append(evaluation.value)
+            at = stacked_at(frames, row[part], position[part], self.frame_stack)
+            values.append(evaluate(self._network_input(torch.from_numpy(at))))
         return np.concatenate(values)
 
     def _policy_target(self, windows: Windows) -> Array:

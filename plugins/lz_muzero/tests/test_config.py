@@ -99,16 +99,6 @@ def test_reading_settings_loads_no_torch():
 # --- what is not in this version ------------------------------------------------------------------
 
 LATER = {
-    "use_rnd_model": True,
-    "target_update_freq_for_intrinsic_reward": 500,
-    "target_model_for_intrinsic_reward_update_type": "momentum",
-    "target_update_theta_for_intrinsic_reward": 0.1,
-    "intrinsic_reward_weight": 0.1,
-    "model.harmony_balance": True,
-    "cal_dormant_ratio": True,
-    "analysis_dormant_ratio": True,
-    "model.analysis_dormant_ratio": True,
-    "dormant_threshold": 0.1,
     "env_type": "board_games",
 }
 
@@ -297,6 +287,7 @@ def test_a_support_of_the_size_that_its_scale_makes_is_accepted():
     ("given", "path", "value"),
     [
         ({"piecewise_decay_lr_scheduler": False}, "lr_piecewise_constant_decay", False),
+        ({"calculate_dormant_ratio": True}, "cal_dormant_ratio", True),
         ({"policy_entropy_weight": 0.1}, "policy_entropy_loss_weight", 0.1),
         ({"model": {"reward_support_range": [-50.0, 51.0, 1.0]}}, "model.support_scale", 50),
         ({"model": {"value_support_range": (-10, 11, 1)}}, "model.support_scale", 10),
@@ -304,14 +295,6 @@ def test_a_support_of_the_size_that_its_scale_makes_is_accepted():
 )
 def test_a_later_name_sets_the_documented_one(given, path, value):
     assert flat(MuZeroConfig.of(given).to_dict())[path] == value
-
-
-def test_a_later_name_of_what_comes_later_is_known_too():
-    given = {"calculate_dormant_ratio": False}
-    assert MuZeroConfig.of(given) == MuZeroConfig()
-    assert message({"calculate_dormant_ratio": True}).startswith(
-        "cal_dormant_ratio = true: not in this version"
-    )
 
 
 @pytest.mark.parametrize("wrong", [[-5, 7, 1], [-5, 6, 2], [-5, 6], 5, "5", ["a", "b", 1]])

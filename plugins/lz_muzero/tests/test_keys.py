@@ -412,6 +412,25 @@ def _(kit, path):
     assert kit.learn(kit.policy())["analysis/l2_norm_before"] == 0.0
 
 
+DORMANT = "analysis/dormant_ratio_encoder"
+
+
+@changes("cal_dormant_ratio", "analysis_dormant_ratio", "model.analysis_dormant_ratio")
+def _(kit, path):
+    everything = {"dormant_threshold": 1e9}
+    assert kit.learn(kit.policy({**everything, path: True}))[DORMANT] == 1.0
+    assert kit.learn(kit.policy(everything))[DORMANT] == 0.0
+
+
+@changes("dormant_threshold")
+def _(kit):
+    def dormant(threshold):
+        given = {"cal_dormant_ratio": True, "dormant_threshold": threshold}
+        return kit.learn(kit.policy(given))[DORMANT]
+
+    assert dormant(0.0) < dormant(1.0) < dormant(1e9)
+
+
 # --- batches and targets --------------------------------------------------------------------------
 
 
@@ -452,6 +471,75 @@ def _(kit):
 
     kit.batch(policy)
     assert max(sizes) == 3
+
+
+RND_ON = {"use_rnd_model": True, "intrinsic_reward_weight": 1.0}
+
+
+def shaped(kit, **given):
+    return kit.batch(kit.policy({**RND_ON, **given}))[1]
+
+
+def targets_differ(one, other):
+    return (one.target_reward != other.target_reward).any() and (
+        one.target_value != other.target_value
+    ).any()
+
+
+@changes("use_rnd_model")
+def _(kit):
+    assert targets_differ(shaped(kit), kit.batch(kit.policy())[1])
+
+
+RND = {
+    "intrinsic_reward_weight": (0.5, {}),
+    "rnd.intrinsic_reward_type": ("assign", {}),
+    "rnd.input_type": ("latent_state", {"model.use_sim_norm": False}),
+    "rnd.hidden_size_list": ((5,), {}),
+    "rnd.input_norm": (False, {}),
+    "rnd.input_norm_clamp_max": (0.5, {}),
+    "rnd.extrinsic_reward_norm": (False, {"rnd.extrinsic_reward_norm_max": 2.0}),
+    "rnd.extrinsic_reward_norm_max": (2.0, {}),
+}
+
+
+@changes(*RND)
+def _(kit, path):
+    value, given = RND[path]
+    assert targets_differ(shaped(kit, **given), shaped(kit, **given, **{path: value}))
+
+
+@changes("rnd.learning_rate", "rnd.weight_decay")
+def _(kit, path):
+    name = {"rnd.learning_rate": "lr", "rnd.weight_decay": "weight_decay"}[path]
+    rnd = kit.policy({**RND_ON, path: 0.5})._rnd
+    assert rnd._optimizer.param_groups[0][name] == 0.5
+
+
+def encoder_after(kit, steps, **given):
+    """The first weights of the model that makes latent states for RND, and the policy's."""
+    policy = kit.policy({**RND_ON, "rnd.input_type": "latent_state", **given})
+    kit.learn(policy, steps)
+    return next(policy._rnd.encoder.parameters()), next(policy._model.parameters())
+
+
+@changes("target_update_freq_for_intrinsic_reward")
+def _(kit):
+    name = "target_update_freq_for_intrinsic_reward"
+    assert torch.equal(*encoder_after(kit, 4, **{name: 2}))
+    assert not torch.equal(*encoder_after(kit, 4, **{name: 3}))
+
+
+FOLLOWING = {"target_model_for_intrinsic_reward_update_type": "momentum"}
+THETA = "target_update_theta_for_intrinsic_reward"
+
+
+@changes("target_model_for_intrinsic_reward_update_type", THETA)
+def _(kit, path):
+    base = FOLLOWING if path == THETA else {}
+    one, _ = encoder_after(kit, 4, **base)
+    other, _ = encoder_after(kit, 4, **FOLLOWING, **({THETA: 0.5} if path == THETA else {}))
+    assert not torch.equal(one, other)
 
 
 def reanalyzed(kit, **given):
@@ -615,6 +703,14 @@ def _(kit):
     policy = kit.policy(given, picture=True)
 
     assert torch.equal(policy._observation(constant, 0), constant[:, :2])  # no intensity
+
+
+@changes("model.harmony_balance")
+def _(kit):
+    policy = kit.policy({"model.harmony_balance": True})
+
+    assert kit.learn(policy, 2)["harmony_value"] > 0.0
+    assert "harmony_value" not in kit.learn(kit.policy())
 
 
 @changes("monitor_extra_statistics")

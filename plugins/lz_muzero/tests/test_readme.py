@@ -19,6 +19,7 @@ from lz_muzero.config_variants import (
 from lz_muzero.monitor import monitored
 from lz_muzero.policy_sampled import STATISTICS
 from lz_muzero.reanalysis import EVALUATIONS
+from lz_muzero.rnd import NOVELTY
 
 from lzcore.base.config import Only
 from lzcore.base.structure import paths_of
@@ -73,8 +74,17 @@ def test_every_logged_number_is_explained():
     rows = {name for cell in cells for name in re.findall(r"`([\w/]+)`", cell)}
 
     of_chance = {"afterstate_policy_loss", "afterstate_value_loss", "commitment_loss"}
-    told = {*monitored("reward", extra_statistics=True), *STATISTICS, *of_chance, EVALUATIONS}
+    learned = {*monitored("reward", extra_statistics=True), *STATISTICS, *NOVELTY}
+    told = learned | of_chance | {EVALUATIONS}
     assert {*told, "visit_count_distribution_entropy"} <= rows
+
+
+def test_every_learned_weight_is_explained(make_policy):
+    policy = make_policy({"model": {"harmony_balance": True}})
+    names = [name for name in policy.learn_mode.monitor_vars() if name.startswith("harmony")]
+
+    assert len(names) == 3
+    assert all(f"`{name}`" in README.read_text() for name in names)
 
 
 if __name__ == "__main__":

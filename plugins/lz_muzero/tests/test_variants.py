@@ -363,3 +363,46 @@ def test_positions_past_the_end_teach_no_policy(make, fill, kind):
     assert current.mask.tolist() == [[1, 0, 0, 0]] * 8
     assert not target.target_policy[:, 1:].any()
     assert target.target_policy[:, 0].sum(axis=-1) == pytest.approx(np.ones(8))
+
+
+# --- what may be added to every policy ------------------------------------------------------------
+
+ADDED = {
+    "model": {"harmony_balance": True, "analysis_dormant_ratio": True},
+    "use_rnd_model": True,
+    "intrinsic_reward_weight": 1.0,
+}
+
+
+@every_kind
+def test_balanced_losses_dormant_neurons_and_novelty_come_with_every_policy(make, fill, kind):
+    policy = make(kind, ADDED)
+    data = batch_of(policy, fill)
+    told = [policy.learn_mode.forward(data) for _ in range(2)][-1]
+    names = policy.learn_mode.monitor_vars()
+    balanced = [name for name in names if name.startswith("harmony")]
+
+    assert list(told) == [*names, "value_priority_orig"]
+    assert len(balanced) >= 2 + ("consistency_loss" in policy._balanced())
+    assert all(told[name] != 0.0 for name in balanced)
+    assert ("harmony_policy" in balanced) == (not is_continuous(policy))  # a density may exceed 1
+    assert {"analysis/dormant_ratio_encoder", "rnd_loss"} <= set(told)
+    plain = make(kind)
+    expected = batch_of(plain, fill)[1]
+    assert (data[1].target_reward != expected.target_reward).any()
+    assert (data[1].target_value != expected.target_value).any()
+
+
+@every_kind
+def test_learning_with_additions_goes_on_exactly_from_its_state(make, fill, kind):
+    one = make(kind, ADDED)
+    data = batch_of(one, fill)
+    one.learn_mode.forward(data)
+    other = make(kind, ADDED)
+    other.learn_mode.load_state_dict(one.learn_mode.state_dict())
+
+    ours, theirs = ([p.learn_mode.forward(data) for _ in range(2)] for p in (one, other))
+    for told, expected in zip(ours, theirs, strict=True):
+        assert all(np.array_equal(told[name], expected[name]) for name in told)
+    ours, theirs = (batch_of(policy, fill) for policy in (one, other))
+    assert all((a == b).all() for a, b in zip(ours[1], theirs[1], strict=True))
