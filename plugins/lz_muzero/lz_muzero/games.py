@@ -12,28 +12,34 @@ from gymnasium import spaces
 
 STEPS = 20
 BANKED = 0.6  # reward
-WORTH = (0.0, 3.0, -6.0)  # of no card, a good one, a bad one
-GOOD = 2 / 3  # chance of a good card
+WORTH = (0.0, 3.0, -6.0, 10.0, -1.5)  # of no card; a good and a bad one of each deck
+GOOD = (2 / 3, 0.1)  # chance of the good card, by deck
 
 
 class TakeOrLeave(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
-    """Bank a sure reward, or draw a card, look at it, and take or leave it.
+    """Bank a sure reward, or draw a card from one of two decks, look at it, and take or leave it.
 
-    With no card on the table, action 0 banks 0.6 and action 1 draws a card: two in three are worth
-    3, the others -6. With a card there, action 1 takes it for what it is worth, action 0 leaves it
-    for nothing; either way it is gone. After 20 steps the game is over.
+    With no card on the table, action 0 banks 0.6, action 1 draws from the first deck and action 2
+    from the second. With a card there, action 0 leaves it for nothing, the others take it for what
+    it is worth; either way it is gone. After 20 steps the game is over.
 
-    A card is worth nothing on average, so who decides before the draw what to do with it does
-    better to bank, and gets 12. Who looks first takes the good ones alone: 2 for two steps instead
-    of 1.2, and 20 in all.
+    | deck | good card | bad card | on average | the good ones alone |
+    |---|---|---|---|---|
+    | first | 3, two in three | -6 | 0 | 2 |
+    | second | 10, one in ten | -1.5 | -0.35 | 1 |
 
-    The observation is one-hot in no card, a good one and a bad one, with the share of steps left
-    behind it. `info["chance"]` is the number of the card that was drawn, 0 if none was.
+    A draw and a take are two steps, in which banking earns 1.2. So looking first at cards of the
+    first deck is best, and gets 20 in all. Who imagines one state after a draw errs in one of two
+    ways: to take what comes is worth nothing on average, so bank, and get 12; or taken cards have
+    always been good ones, so draw from the second deck, and get 10.
+
+    The observation is one-hot in no card and the four, with the share of steps left behind it.
+    `info["chance"]` is the number of the card that was drawn, 0 if none was.
     """
 
     def __init__(self) -> None:
         self.observation_space = spaces.Box(0.0, 1.0, (len(WORTH) + 1,))
-        self.action_space = spaces.Discrete(2)
+        self.action_space = spaces.Discrete(len(GOOD) + 1)
         self._card = self._left = 0
 
     def reset(
@@ -53,7 +59,8 @@ class TakeOrLeave(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
             reward = WORTH[self._card] if action else 0.0
             self._card = 0
         elif action:
-            self._card = 1 if self.np_random.random() < GOOD else 2
+            good = self.np_random.random() < GOOD[action - 1]
+            self._card = int(2 * action - good)
         else:
             reward = BANKED
         self._left -= 1

@@ -11,17 +11,19 @@ from lzcore.envs.check import examine
 from lzcore.envs.gym import GymEnv
 
 MODULE_ID = "lz_muzero.games:TakeOrLeave-v0"
-NONE, GOOD_ONE, BAD_ONE = CARDS = range(3)
-ACTIONS = range(2)
+NONE, GOOD_1, BAD_1, GOOD_2, BAD_2 = CARDS = range(5)
+LEAVE, DRAW_1, DRAW_2 = ACTIONS = range(3)
 
 
 def rules(card, action):
     """What may come of an action: (probability, reward, next card) each."""
     if card:
-        return [(1.0, (0.0, 3.0, -6.0)[card] * action, NONE)]
-    if action == 0:
-        return [(1.0, 0.6, NONE)]
-    return [(2 / 3, 0.0, GOOD_ONE), (1 / 3, 0.0, BAD_ONE)]
+        return [(1.0, (0.0, 3.0, -6.0, 10.0, -1.5)[card] * (action > 0), NONE)]
+    if action == DRAW_1:
+        return [(2 / 3, 0.0, GOOD_1), (1 / 3, 0.0, BAD_1)]
+    if action == DRAW_2:
+        return [(0.1, 0.0, GOOD_2), (0.9, 0.0, BAD_2)]
+    return [(1.0, 0.6, NONE)]
 
 
 # --- what the game is worth -----------------------------------------------------------------------
@@ -76,25 +78,40 @@ def replanned(card, left):
     return worth(card, int(np.argmax(np.round(plans, 9))), left, replanned)
 
 
-def test_a_card_is_worth_nothing_on_average():
-    assert GOOD * WORTH[GOOD_ONE] + (1 - GOOD) * WORTH[BAD_ONE] == pytest.approx(0.0)
-    assert BANKED == 0.6
+@cache
+def misled(card, left):
+    """The return of who knows of each card what to do, and holds all that are drawn to be good."""
+    if card:
+        return worth(card, int(card in (GOOD_1, GOOD_2)), left, misled)
+    pair = {LEAVE: 2 * 0.6, DRAW_1: 3.0, DRAW_2: 10.0}  # what two steps seem to earn
+    return worth(card, max(pair, key=pair.get) if left > 1 else LEAVE, left, misled)
+
+
+def test_the_rules_are_those_of_the_game():
+    assert (BANKED, GOOD) == (0.6, (2 / 3, 0.1))
+    assert [rules(card, DRAW_1)[0][1] for card in CARDS[1:]] == list(WORTH[1:])
 
 
 def test_who_plans_over_outcomes_draws_and_takes_the_good_cards_alone():
     assert planned_over_outcomes(NONE, STEPS) == pytest.approx(20.0)
-    assert worth(NONE, 1, STEPS, planned_over_outcomes) == pytest.approx(20.0)
-    assert worth(NONE, 0, STEPS, planned_over_outcomes) == pytest.approx(18.0 + 2 * 0.6)
+    assert worth(NONE, DRAW_1, STEPS, planned_over_outcomes) == pytest.approx(20.0)
+    assert worth(NONE, LEAVE, STEPS, planned_over_outcomes) == pytest.approx(18.0 + 2 * 0.6)
+    assert worth(NONE, DRAW_2, STEPS, planned_over_outcomes) == pytest.approx(18.0 + 1.0)
 
 
 def test_who_plans_one_sequence_for_all_outcomes_banks_to_the_end():
-    assert without_looking((1.0, 0.0, 0.0), STEPS) == pytest.approx(12.0)
+    assert without_looking((1.0, 0.0, 0.0, 0.0, 0.0), STEPS) == pytest.approx(12.0)
     assert replanned(NONE, STEPS) == pytest.approx(12.0)
 
 
-def test_uniform_actions_get_what_they_happen_to_bank():
-    # in the long run two steps in three show no card, and half of these bank: 0.2 a step
-    assert by_chance(NONE, STEPS) == pytest.approx(4.07, abs=0.01)
+def test_who_expects_only_good_cards_draws_from_the_wrong_deck():
+    assert misled(NONE, STEPS) == pytest.approx(10.0)
+
+
+def test_uniform_actions_lose():
+    # in the long run three steps in five show no card, and a third of these bank: 0.12 a step;
+    # in two thirds of the others, half of either deck, a card is taken: -0.047 a step
+    assert by_chance(NONE, STEPS) == pytest.approx(20 * (0.12 - 0.047), abs=0.1)
 
 
 # --- the game itself ------------------------------------------------------------------------------
@@ -109,7 +126,7 @@ def test_a_step_is_what_the_rules_say(card, action):
         game._card, game._left = card, 7
         observation, reward, *ends, info = game.step(action)
         shown = info["chance"]
-        assert observation.tolist() == [*np.eye(3)[shown], np.float32(0.3)]
+        assert observation.tolist() == [*np.eye(5)[shown], np.float32(0.3)]
         assert ends == [False, False]
         met[reward, shown] = met.get((reward, shown), 0) + 1 / 400
 
@@ -130,7 +147,7 @@ def test_a_run_finds_the_game_and_its_outcomes_by_its_id():
     after = env.step(np.zeros(1, np.int64), np.ones(1, np.int64)).observed
 
     assert seen.chance.tolist() == [0]
-    assert after.chance[0] in (GOOD_ONE, BAD_ONE)
+    assert after.chance[0] in (GOOD_1, BAD_1)
     assert after.observation[0, after.chance[0]] == 1.0
 
 

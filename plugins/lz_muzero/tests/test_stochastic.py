@@ -756,7 +756,7 @@ def _(kit, path):
 
 SHOWN = {
     "CartPole-v1": ("CartPole-v1", (4,), np.float32, "vector"),
-    "TakeOrLeave-v0": (GAME, (4,), np.float32, "vector"),
+    "TakeOrLeave-v0": (GAME, (6,), np.float32, "vector"),
     "vector": ("FrozenLake-v1", (16,), np.float32, "vector"),
     "image": ("ALE/Pong-v5", (1, 64, 64), np.uint8, "image"),
     "board": ("MiniGrid-Empty-v0", (3, 7, 7), np.float32, "board"),
@@ -766,7 +766,7 @@ SHOWN = {
 @pytest.mark.parametrize("name", SHOWN)
 def test_a_preset_settles_an_environment_and_learns(name):
     env_id, shape, dtype, kind = SHOWN[name]
-    action = ActionSpace("discrete", 2)
+    action = ActionSpace("discrete", 3)
     spaces = Spaces(frame_shape=shape, frame_dtype=np.dtype(dtype), kind=kind, action=action)
 
     found = resolve(
