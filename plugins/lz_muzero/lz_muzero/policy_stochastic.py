@@ -77,8 +77,10 @@ class StochasticMuZeroPolicy(MuZeroPolicy):
     @classmethod
     def columns(cls, cfg: Any, spaces: Spaces) -> tuple[Column, ...]:
         """Return MuZero's columns, and the environment's outcomes if it is to tell them."""
-        told = cfg.use_ture_chance_label_in_chance_encoder
-        return super().columns(cfg, spaces) + (Column("chance", (), np.int64),) * told
+        columns = super().columns(cfg, spaces)
+        if not cfg.use_ture_chance_label_in_chance_encoder:
+            return columns
+        return (*columns, Column("chance", (), np.int64))
 
     def _current_batch(self, windows: Windows) -> CurrentBatch | ChanceBatch:
         batch = super()._current_batch(windows)

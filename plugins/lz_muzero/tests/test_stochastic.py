@@ -365,6 +365,14 @@ def test_a_batch_without_the_labels_that_are_to_be_learned_is_refused(make, samp
         policy.learn_mode.forward(sampled(make()))
 
 
+def test_reanalysis_searches_with_chance_too(make, sampled):
+    fresh, kept = (sampled(make(reanalyze_ratio=ratio))[1] for ratio in (1.0, 0.0))
+    acting = kept.target_policy.any(axis=2)
+
+    assert (fresh.target_policy != kept.target_policy).any()
+    assert fresh.target_policy.sum(axis=2)[acting] == pytest.approx(1.0)
+
+
 # --- the losses -----------------------------------------------------------------------------------
 
 
