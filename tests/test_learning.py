@@ -35,6 +35,8 @@ SMALL = {
 DISCRETE = {
     "muzero": ("muzero", {}),
     "muzero with context": ("muzero", {"model.model_type": "mlp_context"}),
+    "muzero with balanced losses": ("muzero", {"model.harmony_balance": True}),
+    "muzero with novelty": ("muzero", {"use_rnd_model": True, "rnd.input_type": "latent_state"}),
     "efficientzero": ("efficientzero", {"model.lstm_hidden_size": 32}),
     "gumbel_muzero": ("gumbel_muzero", {}),
     "sampled_muzero": ("sampled_muzero", {}),
