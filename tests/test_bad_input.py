@@ -105,7 +105,7 @@ ASKED = {
     f"{M} -o action_space_size=2": r"Did you mean 'model\.action_space_size'\?",
     f"{M} -o batch_size=many": r'batch_size = "many": expected an integer, at least 1\. \[-o\]',
     f"{M} -o batch_size=0": r"batch_size = 0: expected an integer, at least 1\.",
-    f"{M} -o model.model_type=mpl": r'model_type = "mpl": expected one of conv, mlp\.',
+    f"{M} -o model.model_type=mpl": r'model_type = "mpl": expected one of conv, mlp, conv_',
     f"{M} -o model=3": r"model = 3: expected a table\.",
     f"{M} -o num_simulations": r"-o num_simulations: expected KEY=VALUE",
     f"{M} -o model.harmony_balance=true": r"not in this version of lz-muzero; leave it at false\.",
