@@ -5,6 +5,8 @@ import runpy
 import sys
 from pathlib import Path
 
+import gymnasium
+import numpy as np
 import pytest
 import torch
 
@@ -73,3 +75,47 @@ def test_every_benchmark_is_run_here_and_told_of_in_the_readme():
     assert scripts == {*QUICK, *RUNS, *NEEDS_MCTX, "shares"}
     readme = (BENCHMARKS / "README.md").read_text()
     assert [name for name in sorted(scripts) if f"`{name}.py`" not in readme] == []
+
+
+@pytest.fixture
+def game(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield gymnasium.make("tasks:TicTacToe-v0")
+    sys.modules.pop("tasks", None)
+    gymnasium.registry.pop("TicTacToe-v0", None)
+
+
+def test_the_opponent_at_tictactoe_blocks_and_wins(game):
+    board = game.unwrapped
+    for _ in range(20):
+        game.reset(seed=0)
+        board._board[:] = [1, 0, 0, 0, 0, 0, 0, 0, -1]
+        _, reward, over, _, info = game.step(1)  # two in a row: it has to block at 2
+        assert (reward, over) == (0.0, False)
+        assert info["action_mask"].tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 0]
+        assert game.step(3)[1:3] == (-1.0, True)  # and 5 completes 2, 5, 8
+
+
+def test_a_line_at_tictactoe_is_won_and_a_full_board_drawn(game):
+    board = game.unwrapped
+    game.reset(seed=1)
+    board._board[:] = [1, 1, 0, -1, -1, 0, 0, 0, 0]
+    assert game.step(2)[1:3] == (1.0, True)
+
+    game.reset(seed=1)
+    board._board[:] = [1, -1, 1, 1, -1, -1, -1, 1, 0]
+    observation, reward, over, _, _ = game.step(8)
+    assert (reward, over) == (0.0, True)
+    assert observation[0].sum() == 5
+
+
+def test_random_play_at_tictactoe_mostly_loses(game):
+    rng, outcomes = np.random.default_rng(0), []
+    for seed in range(300):
+        _, info = game.reset(seed=seed)
+        over = False
+        while not over:
+            action = rng.choice(np.flatnonzero(info["action_mask"]))
+            _, reward, over, _, info = game.step(action)
+        outcomes.append(reward)
+    assert -0.85 < np.mean(outcomes) < -0.6
