@@ -542,11 +542,12 @@ class Presses:
 
 
 def test_ctrl_c_finishes_the_iteration_and_the_run_goes_on_as_if_it_had_not_been(start, capsys):
+    before = signal.getsignal(signal.SIGINT)
     outcome = start(max_env_steps=60, observers=[Presses(1)])
 
     assert (outcome.ended_by, outcome.iterations) == ("interrupted", 2)
     assert "finishing this iteration" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     resumed = train(resume=outcome.directory, quiet=True)
     assert records(resumed) == records(start(max_env_steps=60))
 
