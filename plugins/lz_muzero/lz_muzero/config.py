@@ -24,7 +24,6 @@ POSITIVE = v.gt(0.0)
 SHARE = [v.ge(0.0), v.le(1.0)]
 
 _VERSION = "not in this version of lz-muzero"
-LATER = Only(_VERSION)  # the feature comes later: only the default is accepted until then
 BY_NAME = Only("the policy's name decides this")
 
 
