@@ -1,11 +1,13 @@
 """How Gumbel MuZero learns: batches, losses, reports, settings, registration, presets."""
 
 import io
+import json
 import math
 import tomllib
 from copy import deepcopy
 from functools import partial
 from importlib import resources
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -21,25 +23,8 @@ from lzcore.engine.layers import Stack, find_preset, whole_class
 from lzcore.envs.config import GymSettings
 from lzcore.registry import get_registry
 
-MONITORED = [
-    "collect_mcts_temperature",
-    "collect_epsilon",
-    "cur_lr",
-    "weighted_total_loss",
-    "total_loss",
-    "policy_loss",
-    "policy_entropy",
-    "reward_loss",
-    "value_loss",
-    "consistency_loss",
-    "value_priority",
-    "target_reward",
-    "target_value",
-    "predicted_rewards",
-    "predicted_values",
-    "transformed_target_reward",
-    "transformed_target_value",
-    "total_grad_norm_before_clip",
+MONITORED = json.loads((Path(__file__).parent / "documented_monitor_names.json").read_text())[
+    "gumbel_muzero"
 ]
 
 

@@ -1,6 +1,8 @@
 """What Stochastic MuZero does differently: half steps, codes of chance, labels, its losses."""
 
+import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,27 +26,8 @@ K, M = 3, 4  # unroll steps, outcomes
 LABELS = {"use_ture_chance_label_in_chance_encoder": True}
 SSL = {"model": {"self_supervised_learning_loss": True}, "ssl_loss_weight": 2.0}
 GAME = "lz_muzero.games:TakeOrLeave-v0"
-TOLD = [
-    "collect_mcts_temperature",
-    "collect_epsilon",
-    "cur_lr",
-    "weighted_total_loss",
-    "total_loss",
-    "policy_loss",
-    "reward_loss",
-    "value_loss",
-    "consistency_loss",
-    "value_priority",
-    "target_reward",
-    "target_value",
-    "predicted_rewards",
-    "predicted_values",
-    "transformed_target_reward",
-    "transformed_target_value",
-    "total_grad_norm_before_clip",
-    "afterstate_policy_loss",
-    "afterstate_value_loss",
-    "commitment_loss",
+TOLD = json.loads((Path(__file__).parent / "documented_monitor_names.json").read_text())[
+    "stochastic_muzero"
 ]
 
 
