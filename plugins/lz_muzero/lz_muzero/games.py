@@ -1,8 +1,11 @@
-"""Small games of chance that tell by `info["chance"]` what chance did.
+"""A small game of chance that tells by `info["chance"]` what chance did.
 
-Importing this module registers them with Gymnasium: `--env lz_muzero.games:TakeOrLeave-v0`.
+Importing this module registers it with Gymnasium: `--env lz_muzero.games:Small2048-v0`.
+
+Shape letters: N cells in a row, L levels of a tile.
 """
 
+from functools import cache
 from typing import Any
 
 import gymnasium
@@ -10,68 +13,87 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-STEPS = 20
-BANKED = 0.6  # reward
-WORTH = (0.0, 3.0, -6.0, 10.0, -1.5)  # of no card; a good and a bad one of each deck
-GOOD = (2 / 3, 0.1)  # chance of the good card, by deck
+N, L = 3, 11  # no tile on a board of nine cells gets beyond 2^10
+FOURS = 0.1  # how often a new tile is a 4
+
+Row = tuple[int, ...]  # of levels: 0 for an empty cell, else the power of two
 
 
-class TakeOrLeave(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
-    """Bank a sure reward, or draw a card from one of two decks, look at it, and take or leave it.
+class Small2048(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
+    """2048 on three by three cells: slide, merge, and keep room for the tile that chance adds.
 
-    With no card on the table, action 0 banks 0.6, action 1 draws from the first deck and action 2
-    from the second. With a card there, action 0 leaves it for nothing, the others take it for what
-    it is worth; either way it is gone. After 20 steps the game is over.
+    Actions 0 to 3 slide all tiles to the left, up, right and down; only those that move a tile are
+    legal. Two equal tiles that meet become one of their sum, which is the reward; then a 2 or, one
+    time in ten, a 4 appears in a cell that is empty. The game is over when no action is legal.
 
-    | deck | good card | bad card | on average | the good ones alone |
-    |---|---|---|---|---|
-    | first | 3, two in three | -6 | 0 | 2 |
-    | second | 10, one in ten | -1.5 | -0.35 | 1 |
-
-    A draw and a take are two steps, in which banking earns 1.2. So looking first at cards of the
-    first deck is best, and gets 20 in all. Who imagines one state after a draw errs in one of two
-    ways: to take what comes is worth nothing on average, so bank, and get 12; or taken cards have
-    always been good ones, so draw from the second deck, and get 10.
-
-    The observation is one-hot in no card and the four, with the share of steps left behind it.
-    `info["chance"]` is the number of the card that was drawn, 0 if none was.
+    The observation is one-hot, (N * N * L,): the level of each cell, row by row. `info["chance"]`
+    is twice the cell of the new tile, and one more if it is a 4; `action_mask` says what is legal.
     """
 
+    observation_space = spaces.Box(0.0, 1.0, (N * N * L,))
+    action_space = spaces.Discrete(4)
+
     def __init__(self) -> None:
-        self.observation_space = spaces.Box(0.0, 1.0, (len(WORTH) + 1,))
-        self.action_space = spaces.Discrete(len(GOOD) + 1)
-        self._card = self._left = 0
+        self.board = np.zeros((N, N), np.int64)  # levels
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        """Begin with no card on the table."""
+        """Begin with two tiles."""
         super().reset(seed=seed)
-        self._card, self._left = 0, STEPS
-        return self._seen()
+        self.board = np.zeros((N, N), np.int64)
+        self._add_tile()
+        return self._seen(self._add_tile())
 
     def step(
         self, action: np.int64
     ) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Bank or draw; leave or take."""
-        reward = 0.0
-        if self._card:
-            reward = WORTH[self._card] if action else 0.0
-            self._card = 0
-        elif action:
-            good = self.np_random.random() < GOOD[action - 1]
-            self._card = int(2 * action - good)
+        """Slide, and let chance add a tile."""
+        after, reward = slid(self.board, int(action))
+        if (after == self.board).all():
+            raise ValueError(f"Action {action} moves no tile. Legal: {legal(self.board)}.")
+        self.board = after
+        observation, info = self._seen(self._add_tile())
+        return observation, float(reward), not legal(self.board), False, info
+
+    def _add_tile(self) -> int:
+        cell = int(self.np_random.choice(np.flatnonzero(self.board == 0)))
+        four = int(self.np_random.random() < FOURS)
+        self.board.flat[cell] = 1 + four
+        return 2 * cell + four
+
+    def _seen(self, chance: int) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        mask = np.zeros(4, np.int8)
+        mask[legal(self.board) or slice(None)] = 1  # when all is over, nothing is asked of a mask
+        seen = np.eye(L, dtype=np.float32)[self.board.ravel()].ravel()
+        return seen, {"chance": chance, "action_mask": mask}
+
+
+def legal(board: npt.NDArray[np.int64]) -> list[int]:
+    """Return the actions that move a tile."""
+    return [action for action in range(4) if (slid(board, action)[0] != board).any()]
+
+
+def slid(board: npt.NDArray[np.int64], action: int) -> tuple[npt.NDArray[np.int64], int]:
+    """Return (board, reward) after all tiles slid one way, before chance adds one."""
+    rows, rewards = zip(*(slid_left(tuple(row)) for row in np.rot90(board, action)), strict=True)
+    return np.rot90(np.array(rows), -action).copy(), sum(rewards)
+
+
+@cache
+def slid_left(row: Row) -> tuple[Row, int]:
+    """Slide one row and merge each pair of equal tiles that meet, once, from the left."""
+    kept: list[int] = []
+    reward, waiting = 0, 0  # `waiting`: the tile that may still merge with the next
+    for level in filter(None, row):
+        if level == waiting:
+            kept[-1] += 1
+            reward += 2 ** kept[-1]
+            waiting = 0
         else:
-            reward = BANKED
-        self._left -= 1
-        observation, info = self._seen()
-        return observation, reward, self._left == 0, False, info
-
-    def _seen(self) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        seen = np.zeros(len(WORTH) + 1, np.float32)
-        seen[self._card] = 1.0
-        seen[-1] = self._left / STEPS
-        return seen, {"chance": self._card}
+            kept.append(level)
+            waiting = level
+    return (*kept, *[0] * (len(row) - len(kept))), reward
 
 
-gymnasium.register("TakeOrLeave-v0", entry_point="lz_muzero.games:TakeOrLeave")
+gymnasium.register("Small2048-v0", entry_point="lz_muzero.games:Small2048")

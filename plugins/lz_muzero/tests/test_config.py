@@ -317,7 +317,7 @@ WHOLE = whole_class(MuZeroConfig, GymSettings)
 PRESETS = sorted(p.stem for p in (Path(lz_muzero.__file__).parent / "presets").glob("*.toml"))
 SHOWN = {
     "CartPole-v1": ("CartPole-v1", (4,), np.float32, "vector"),
-    "TakeOrLeave-v0": ("lz_muzero.games:TakeOrLeave-v0", (6,), np.float32, "vector"),
+    "Small2048-v0": ("lz_muzero.games:Small2048-v0", (99,), np.float32, "vector"),
     "vector": ("FrozenLake-v1", (16,), np.float32, "vector"),
     "image": ("ALE/Pong-v5", (1, 64, 64), np.uint8, "image"),
     "board": ("MiniGrid-Empty-v0", (3, 7, 7), np.float32, "board"),

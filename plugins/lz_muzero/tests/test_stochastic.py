@@ -25,7 +25,7 @@ from lzcore.registry import get_registry
 K, M = 3, 4  # unroll steps, outcomes
 LABELS = {"use_ture_chance_label_in_chance_encoder": True}
 SSL = {"model": {"self_supervised_learning_loss": True}, "ssl_loss_weight": 2.0}
-GAME = "lz_muzero.games:TakeOrLeave-v0"
+GAME = "lz_muzero.games:Small2048-v0"
 TOLD = json.loads((Path(__file__).parent / "documented_monitor_names.json").read_text())[
     "stochastic_muzero"
 ]
@@ -747,7 +747,7 @@ def _(kit, path):
 
 SHOWN = {
     "CartPole-v1": ("CartPole-v1", (4,), np.float32, "vector"),
-    "TakeOrLeave-v0": (GAME, (6,), np.float32, "vector"),
+    "Small2048-v0": (GAME, (99,), np.float32, "vector"),
     "vector": ("FrozenLake-v1", (16,), np.float32, "vector"),
     "image": ("ALE/Pong-v5", (1, 64, 64), np.uint8, "image"),
     "board": ("MiniGrid-Empty-v0", (3, 7, 7), np.float32, "board"),
