@@ -72,17 +72,19 @@ def settings_of(ssl):
 
 
 def filled(policy, plan, transitions):
-    """A buffer of episodes of random numbers in CartPole's shapes."""
+    """A buffer of episodes of random numbers in the environment's shapes."""
     env = make_env(plan, 1)
     columns = policy.columns(policy.cfg, env.spaces)
+    num_actions = env.spaces.action.size
     env.close()
     buffer = ReplayBuffer(columns, policy.replay_settings(), stream_key(0, "replay"))
     rng = np.random.default_rng(0)
     for number in range(transitions // EPISODE):
         drawn = {c.name: rng.random((EPISODE + 1, *c.shape)) for c in columns}
-        drawn["action"] = drawn["action"] < 0.5
+        drawn["observation"] *= 255.0 if env.spaces.frame_dtype == np.uint8 else 1.0
+        drawn["action"] = drawn["action"] * num_actions
         drawn["to_play"] = np.full(EPISODE + 1, -1)
-        drawn["action_mask"] = np.ones((EPISODE + 1, 2))
+        drawn["action_mask"] = np.ones((EPISODE + 1, num_actions))
         drawn["child_visit"] /= drawn["child_visit"].sum(axis=1, keepdims=True)
         whole = Segment(
             episode=number,

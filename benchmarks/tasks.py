@@ -67,4 +67,26 @@ class TicTacToe(gymnasium.Env[np.ndarray, int]):
         return {"action_mask": free.astype(np.int8)}
 
 
+class Pictures(gymnasium.Env[np.ndarray, int]):
+    """Random pictures that mean nothing, for timing: 64 x 64 in grey, six actions, 200 steps."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 1), np.uint8)
+    action_space = gymnasium.spaces.Discrete(6)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        """Begin an episode."""
+        super().reset(seed=seed)
+        self._left = 200
+        return self._drawn(), {}
+
+    def step(self, action: int) -> Any:
+        """Draw the next picture."""
+        self._left -= 1
+        return self._drawn(), 0.0, self._left == 0, False, {}
+
+    def _drawn(self) -> np.ndarray:
+        return self.np_random.integers(0, 256, (64, 64, 1), np.uint8)
+
+
 gymnasium.register("TicTacToe-v0", entry_point=TicTacToe)
+gymnasium.register("Pictures-v0", entry_point=Pictures)

@@ -43,6 +43,9 @@ class Observed(NamedTuple):
     timestep: Array  # (n,) int64 steps taken in the episode
     # (n,) int64 >= 0, which outcome of chance led here; anything at a reset. None: not told
     chance: Array | None = None
+    # where the rules are known: (n,) object, the positions, and the `Simulator` they belong to
+    states: Array | None = None
+    simulator: Any = None
 
 
 class Stepped(NamedTuple):

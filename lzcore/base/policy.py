@@ -368,7 +368,8 @@ class Policy(ABC):
         """Return what is stored of each step.
 
         The environment fills observation, action_mask, to_play, timestep, chance (of the state
-        before the action) and reward; every other name is taken from `Decisions.columns`.
+        before the action) and reward; `in_hindsight` fills what is declared so; every other name
+        is taken from `Decisions.columns`.
         """
 
     @abstractmethod
@@ -433,6 +434,17 @@ class Policy(ABC):
         raise NotImplementedError(
             f"{type(self).__name__} has no random policy; set random_collect_episode_num to 0."
         )
+
+    def in_hindsight(self, segment: Segment) -> Mapping[str, Array]:
+        """Return the columns that only the end of an episode decides, such as who won.
+
+        Args:
+            segment: with the closing row of the episode; of a whole one, unless it is cut into
+                segments while it is played (`LoopSettings.num_segments`).
+        Returns:
+            Column -> (L + 1, *shape), for each `Column.in_hindsight`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} declares columns that it does not fill.")
 
     def initial_priority(self, segment: Segment) -> Array | None:
         """Return (L,) priorities of new rows; None: the buffer's current maximum."""

@@ -33,6 +33,7 @@ class Column:
     pad: float = 0.0  # what stands there when nothing was written (closing rows)
     changing: bool = False  # rewritten by reanalysis, so saved anew with every checkpoint
     jpeg: bool = False  # kept as JPEG, with a small loss: uint8 (C, H, W) of 1 or 3 channels
+    in_hindsight: bool = False  # written when the episode has ended, `Policy.in_hindsight`
 
 
 @attrs.frozen(kw_only=True, eq=False)

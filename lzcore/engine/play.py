@@ -45,7 +45,8 @@ class Latest:
 
     def __init__(self, env: Env, frame_stack: int) -> None:
         self._stack = FrameStack(env.num_envs, frame_stack, env.spaces)
-        self._fields: dict[str, Array] = {}  # of Observed, except the frames -> (N, ...)
+        self._kept: dict[str, Array] = {}  # of Observed, except the frames -> (N, ...)
+        self._simulator: Any = None
         self._num_envs = env.num_envs
 
     def begin(self, seen: Observed) -> None:
@@ -60,24 +61,24 @@ class Latest:
 
     def observed(self, env_id: Array) -> Observed:
         """Return what these environments show."""
-        mask, chance = (self._fields.get(name) for name in ("action_mask", "chance"))
+        kept: dict[str, Any] = {name: rows[env_id] for name, rows in self._kept.items()}
         return Observed(
-            env_id,
-            self._stack.observation(env_id),
-            None if mask is None else mask[env_id],
-            self._fields["to_play"][env_id],
-            self._fields["timestep"][env_id],
-            None if chance is None else chance[env_id],
+            env_id=env_id,
+            observation=self._stack.observation(env_id),
+            action_mask=kept.pop("action_mask", None),
+            simulator=self._simulator,
+            **kept,
         )
 
     def _keep(self, seen: Observed) -> None:
-        for name in ("action_mask", "to_play", "timestep", "chance"):
+        self._simulator = seen.simulator
+        for name in ("action_mask", "to_play", "timestep", "chance", "states"):
             rows = getattr(seen, name)
             if rows is None:
                 continue
-            if name not in self._fields:
-                self._fields[name] = np.zeros((self._num_envs, *rows.shape[1:]), rows.dtype)
-            self._fields[name][seen.env_id] = rows
+            if name not in self._kept:
+                self._kept[name] = np.zeros((self._num_envs, *rows.shape[1:]), rows.dtype)
+            self._kept[name][seen.env_id] = rows
 
 
 class Step(NamedTuple):

@@ -55,7 +55,8 @@ class Recorder:
         self._ignore_done = ignore_done
         self._rows = RowBlocks(columns, num_envs)
         self._offset = np.zeros(num_envs, np.int64)  # in the episode, of each environment's row 0
-        self._decided = self._rows.names(but=(*SHOWN, "reward"))
+        self._hindsight = tuple(column.name for column in columns if column.in_hindsight)
+        self._decided = self._rows.names(but=(*SHOWN, "reward", *self._hindsight))
         self._shown = tuple(name for name in SHOWN if name in self.columns)
         self._checked = False
 
@@ -145,6 +146,10 @@ class Recorder:
             terminated=bool(step.stepped.terminated[row]) and not self._ignore_done,
         )
         self._offset[env_id] = 0 if ended else offset + length
+        if ended and self._hindsight:
+            known = self._policy.in_hindsight(segment)
+            columns = {**segment.columns, **{name: known[name] for name in self._hindsight}}
+            segment = attrs.evolve(segment, columns=columns)
         return attrs.evolve(segment, priority=self._policy.initial_priority(segment))
 
     def _closing(self, step: Step, row: int) -> dict[str, Array]:

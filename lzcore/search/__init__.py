@@ -1,7 +1,7 @@
 """The one search loop: a tree that selects, dynamics that evaluate, a result.
 
 `search` runs it; `LearnedDynamics` plans in a model's latent states, `ChanceDynamics` in one that
-knows of chance; `make_tree` picks an installed tree; `dirichlet_noise` and `gumbel_noise` draw
+knows of chance, `SimulatedDynamics` with the rules of a game; `make_tree` picks an installed tree; `dirichlet_noise` and `gumbel_noise` draw
 what a search mixes in at its root; `outline` and `to_dot` show what it did.
 """
 
@@ -10,13 +10,16 @@ from lzcore.search.inference import Inference, State
 from lzcore.search.inspect import outline, to_dot
 from lzcore.search.loop import search
 from lzcore.search.noise import dirichlet_noise, gumbel_noise
+from lzcore.search.simulated import Evaluate, SimulatedDynamics
 from lzcore.search.trees import choose_tree, make_tree
 
 __all__ = [
     "ChanceDynamics",
     "Dynamics",
+    "Evaluate",
     "Inference",
     "LearnedDynamics",
+    "SimulatedDynamics",
     "State",
     "choose_tree",
     "dirichlet_noise",

@@ -1,4 +1,6 @@
-"""What a search plans in. Today: the latent states of a learned model, with or without chance.
+"""What a search plans in: the latent states of a learned model, with or without chance.
+
+`lzcore.search.simulated` plans with the rules of a game instead.
 
 Shape letters: B roots, R leaves evaluated together (B, or B * E where all edges of the roots are),
 E edges of a decision node, W numbers in a row of logits.
@@ -14,6 +16,7 @@ from lzcore.base.errors import ConfigError
 from lzcore.base.tree import Array, Evaluation, Leaves, Tree
 from lzcore.search.inference import Inference, State
 from lzcore.search.pool import Pool
+from lzcore.search.rows import spread
 
 
 class Dynamics(Protocol):
@@ -95,7 +98,7 @@ class LearnedDynamics:
         index = self._row_index(some.parent, roots)
         evaluation, state = self._step(tuple(pool.rows(index) for pool in self._pools), some)
         self._write(self._row_index(some.node, roots), state, some)
-        return Evaluation._make(_spread(field, rows, len(leaves.parent)) for field in evaluation)
+        return spread(evaluation, rows, len(leaves.parent))
 
     # --- what the model is asked ----------------------------------------------------------------
 
@@ -168,12 +171,3 @@ class ChanceDynamics(LearnedDynamics):
     def _step(self, parents: State, leaves: Leaves) -> tuple[Evaluation, State]:
         option = self._on_device(leaves.action)
         return self._inference.chance(parents, option, leaves.is_outcome, self._spec.num_logits)
-
-
-def _spread(some: Array | None, rows: Array, num_rows: int) -> Array | None:
-    """Give values of these rows their full length; the other rows are 0."""
-    if some is None:
-        return None
-    full = np.zeros((num_rows, *some.shape[1:]), some.dtype)
-    full[rows] = some
-    return full
