@@ -14,6 +14,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 QUICK = {
     "collect": ["--episodes", "2", "--simulations", "2", "--seconds", "0.01"],
     "learn_step": ["--ssl", "preset", "off", "--transitions", "2000", "--seconds", "0.01"],
+    "pictures": ["--roots", "2", "--batch-size", "4", "--transitions", "400", "--seconds", "0.01"],
     "replay": ["--transitions", "2000", "--repeat", "1"],
     "search": ["--simulations", "2", "--roots", "2", "--support-scale", "5", "--seconds", "0.01"],
     "startup": ["--repeats", "1"],
@@ -40,7 +41,16 @@ def figures(monkeypatch, capsys):
 
     yield run
     torch.set_num_threads(threads)
-    sys.modules.pop("harness", None)
+    for module in ("harness", "learn_step"):
+        sys.modules.pop(module, None)
+    forget_tasks()
+
+
+def forget_tasks():
+    """Take what `tasks` registers out again, as a new import of it registers it anew."""
+    sys.modules.pop("tasks", None)
+    for name in ("TicTacToe-v0", "Pictures-v0"):
+        gymnasium.registry.pop(name, None)
 
 
 def numbers(value):
@@ -81,8 +91,7 @@ def test_every_benchmark_is_run_here_and_told_of_in_the_readme():
 def game(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield gymnasium.make("tasks:TicTacToe-v0")
-    sys.modules.pop("tasks", None)
-    gymnasium.registry.pop("TicTacToe-v0", None)
+    forget_tasks()
 
 
 def test_the_opponent_at_tictactoe_blocks_and_wins(game):

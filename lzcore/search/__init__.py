@@ -1,8 +1,9 @@
 """The one search loop: a tree that selects, dynamics that evaluate, a result.
 
 `search` runs it; `LearnedDynamics` plans in a model's latent states, `ChanceDynamics` in one that
-knows of chance, `SimulatedDynamics` with the rules of a game; `make_tree` picks an installed tree; `dirichlet_noise` and `gumbel_noise` draw
-what a search mixes in at its root; `outline` and `to_dot` show what it did.
+knows of chance, `SimulatedDynamics` with the rules of a game; `make_tree` picks an installed tree;
+`dirichlet_noise` and `gumbel_noise` draw what a search mixes in at its root; `outline` and `to_dot`
+show what it did.
 """
 
 from lzcore.search.dynamics import ChanceDynamics, Dynamics, LearnedDynamics
