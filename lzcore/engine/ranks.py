@@ -52,7 +52,7 @@ def joined(multi_gpu: bool) -> Iterator[Ranks]:
         try:
             ranks = Ranks.of_group()
             yield ranks
-            ranks.from_first(None)  # nobody leaves while another one still talks
+            ranks.every(True)  # nobody leaves while another one still talks
         finally:
             dist.destroy_process_group()
 

@@ -222,6 +222,53 @@ def fill():
 
 
 @pytest.fixture
+def sampled(fill):
+    """A function from a policy to a batch for it, always of the same episodes."""
+
+    def batch(policy, size=8):
+        return fill(policy).sample(size, policy)
+
+    return batch
+
+
+@pytest.fixture
+def step(sampled):
+    """A function (policy, count) that learns and returns what the last step told."""
+
+    def learn(policy, count=1):
+        data = sampled(policy)
+        return [policy.learn_mode.forward(data) for _ in range(count)][-1]
+
+    return learn
+
+
+@pytest.fixture
+def make_stochastic(make_policy):
+    """A function from overrides to a small stochastic_muzero with four outcomes."""
+    from lz_muzero.policy_stochastic import StochasticMuZeroPolicy
+
+    def policy(*layers, **given):
+        small = {"model": {"chance_space_size": 4}}
+        return make_policy(small, *layers, policy_class=StochasticMuZeroPolicy, **given)
+
+    return policy
+
+
+@pytest.fixture
+def awake():
+    """A function that moves all weights of a policy away from where heads are silent."""
+
+    def moved(policy):
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            for parameter in policy._model.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+        return policy
+
+    return moved
+
+
+@pytest.fixture
 def spaces_for():
     """A function from a policy to spaces that fit it."""
     return spaces_of

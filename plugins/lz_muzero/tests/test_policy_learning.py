@@ -18,16 +18,6 @@ DOCUMENTED = json.loads((Path(__file__).parent / "documented_monitor_names.json"
 SSL = {"model": {"self_supervised_learning_loss": True}, "ssl_loss_weight": 2.0}
 
 
-@pytest.fixture
-def sampled(fill):
-    """A function from a policy to a batch for it, always of the same episodes."""
-
-    def make(policy, size=8):
-        return fill(policy).sample(size, policy)
-
-    return make
-
-
 def learnable(data, seed=0):
     """Give a batch targets that can be met exactly: certain policies, scalars that are bins."""
     rng = np.random.default_rng(seed)

@@ -3,21 +3,16 @@
 import json
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from lz_muzero.config import MuZeroConfig
-from lz_muzero.config_variants import StochasticMuZeroConfig, StochasticMuZeroModelSettings
 from lz_muzero.policy_stochastic import StochasticMuZeroPolicy
 from torch import nn
 
 import lzcore
 from lzcore.base import ActionSpace, ConfigError, EnvError, NetworkOutput, ShapeError, Spaces
-from lzcore.base.config import Only
-from lzcore.base.structure import paths_of
 from lzcore.engine.settings import resolve
 from lzcore.nn import ScalarSupport
 from lzcore.registry import get_registry
@@ -32,44 +27,8 @@ TOLD = json.loads((Path(__file__).parent / "documented_monitor_names.json").read
 
 
 @pytest.fixture
-def make(make_policy):
-    """A function from overrides to a small policy with M outcomes."""
-
-    def policy(*layers, **given):
-        small = {"model": {"chance_space_size": M}}
-        return make_policy(small, *layers, policy_class=StochasticMuZeroPolicy, **given)
-
-    return policy
-
-
-@pytest.fixture
-def sampled(fill):
-    """A function from a policy to a batch for it, always of the same episodes."""
-
-    def batch(policy, size=8):
-        return fill(policy).sample(size, policy)
-
-    return batch
-
-
-@pytest.fixture
-def step(sampled):
-    """A function (policy, count) that learns and returns what the last step told."""
-
-    def learn(policy, count=1):
-        data = sampled(policy)
-        return [policy.learn_mode.forward(data) for _ in range(count)][-1]
-
-    return learn
-
-
-def awake(policy):
-    """Move every weight away from its starting point, where heads are silent."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
-        for parameter in policy._model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    return policy
+def make(make_stochastic):
+    return make_stochastic
 
 
 def rows(*given):
@@ -131,7 +90,7 @@ acting = pytest.mark.parametrize("act", [collected, evaluated])
 
 @acting
 @pytest.mark.parametrize("size", [2, 5])  # fewer outcomes than the three actions, and more
-def test_decisions_are_muzeros_documented_ones_over_actions_alone(make, act, size):
+def test_decisions_are_muzeros_documented_ones_over_actions_alone(make, act, size, awake):
     policy = awake(make({"model": {"chance_space_size": size}}))
     found = act(policy, torch.randn(4, 4), ready_env_id=[7, 2, 9, 0])
 
@@ -159,7 +118,7 @@ def test_decisions_are_muzeros_documented_ones_over_actions_alone(make, act, siz
 
 
 @acting
-def test_an_action_that_is_not_allowed_is_never_taken(make, act):
+def test_an_action_that_is_not_allowed_is_never_taken(make, act, awake):
     policy = awake(make())
     mask = np.tile([0, 1, 1], (6, 1))
 
@@ -179,7 +138,7 @@ def test_nobody_ready_is_an_empty_answer_without_a_model_call(make, act):
 
 
 @acting
-def test_order_and_company_of_environments_change_nothing(make, act):
+def test_order_and_company_of_environments_change_nothing(make, act, awake):
     seen = {env: torch.randn(4, generator=torch.Generator().manual_seed(env)) for env in range(4)}
 
     def actions(ready):
@@ -201,7 +160,7 @@ def test_order_and_company_of_environments_change_nothing(make, act):
     ],
 )
 @acting
-def test_what_cannot_be_decided_names_the_environment(make, act, data, given, message):
+def test_what_cannot_be_decided_names_the_environment(make, act, data, given, message, awake):
     with pytest.raises(ValueError, match=message):
         act(awake(make()), data, **given)
 
@@ -356,200 +315,6 @@ def test_reanalysis_searches_with_chance_too(make, sampled):
     assert fresh.target_policy.sum(axis=2)[acting] == pytest.approx(1.0)
 
 
-# --- the losses -----------------------------------------------------------------------------------
-
-
-def recomputed(policy, data):
-    """The three losses of chance for each sample, step by step and without the policy's help."""
-    current, target = data
-    model, cfg = policy._model, policy.cfg
-    obs, mask = torch.from_numpy(current.obs), torch.from_numpy(current.mask)
-    told = {"afterstate_policy_loss": 0.0, "afterstate_value_loss": 0.0, "commitment_loss": 0.0}
-    latent = model.initial_inference(obs[:, :4]).latent_state
-    of_step = [model.chance_encoder(obs[:, 4 * k : 4 * k + 8]) for k in range(K)]
-    happened = torch.cat([scores[mask[:, k] == 1] for k, scores in enumerate(of_step)])
-    usual = happened.mean(dim=0) if cfg.center_codes else 0.0
-    for k, scores in enumerate(of_step):
-        outcome = (scores - usual).argmax(dim=1)
-        if cfg.use_ture_chance_label_in_chance_encoder:
-            outcome = torch.from_numpy(current.chance[:, k])
-        action = torch.from_numpy(current.action[:, k])
-        half = model.recurrent_inference(latent, action, afterstate=False)
-        whole = model.recurrent_inference(half.latent_state, outcome, afterstate=True)
-        latent = whole.latent_state
-        value = model.value_support.encode(torch.from_numpy(target.target_value[:, k]))
-        told["afterstate_policy_loss"] += mask[:, k] * F.cross_entropy(
-            half.policy_logits, outcome, reduction="none"
-        )
-        told["afterstate_value_loss"] -= mask[:, k] * (value * half.value.log_softmax(1)).sum(1)
-        if cfg.use_ture_chance_label_in_chance_encoder:
-            distance = F.cross_entropy(scores, outcome, reduction="none")
-        else:
-            distance = (F.one_hot(outcome, M) - scores).square().sum(1) / M
-        told["commitment_loss"] += mask[:, k] * distance
-    return told
-
-
-@pytest.mark.parametrize(
-    "given", [{}, {"center_codes": False}, LABELS], ids=["encoded", "not centered", "told"]
-)
-def test_the_losses_of_chance_are_what_they_are_said_to_be(make, sampled, given):
-    policy = awake(make(given))
-    data = sampled(policy)
-    assert (data[0].mask[:, :K] == 0).any()  # some steps lie behind an end
-    with torch.no_grad():
-        expected = recomputed(policy, data)
-
-    told = policy.learn_mode.forward(data)
-
-    for name, each in expected.items():
-        assert told[name] == pytest.approx(each.mean().item(), rel=1e-4), name
-    assert told["total_loss"] == pytest.approx(
-        told["policy_loss"]
-        + 0.25 * told["value_loss"]
-        + told["reward_loss"]
-        + told["afterstate_policy_loss"]
-        + 0.25 * told["afterstate_value_loss"]
-        + told["commitment_loss"],
-        rel=1e-5,
-    )
-
-
-def test_a_new_network_loses_the_log_of_the_outcomes_at_each_step(make, sampled):
-    policy = make()
-    data = sampled(policy)
-    told, steps = policy.learn_mode.forward(data), data[0].mask[:, :K].sum(axis=1).mean()
-
-    assert told["afterstate_policy_loss"] == pytest.approx(steps * math.log(M), rel=1e-5)
-    assert told["afterstate_value_loss"] == pytest.approx(steps * math.log(21), rel=1e-5)
-
-
-def test_an_afterstate_is_worth_what_the_position_of_its_action_is(make, sampled):
-    """Not what the next position is: the reward between the two is still to come."""
-    policy = make()
-    current, target = sampled(policy)
-    current = current._replace(mask=np.ones_like(current.mask))
-
-    def loss_of(target):
-        batch, moved = policy._on_device([current, target])
-        return policy._losses(policy._unroll(batch), batch, moved)["afterstate_value_loss"]
-
-    before = loss_of(target)
-    target.target_value[:, K] += 1.0  # of the last position, in which no action is imagined
-    assert torch.equal(loss_of(target), before)
-    awake(policy)
-    before = loss_of(target)
-    target.target_value[:, 0] += 1.0  # of the first
-    assert not torch.allclose(loss_of(target), before)
-
-
-def test_steps_after_the_end_of_an_episode_count_for_none_of_the_three(make, sampled):
-    policy = awake(make())
-    current, target = sampled(policy)
-    told = policy.learn_mode.forward([current._replace(mask=0 * current.mask), target])
-
-    assert [told[name] for name in TOLD[-3:]] == [0.0] * 3
-
-
-def test_plain_numbers_are_learned_by_squared_errors(make, sampled):
-    policy = make({"model": {"categorical_distribution": False}})
-    current, target = sampled(policy)
-    told = policy.learn_mode.forward([current, target])
-
-    squares = (target.target_value[:, :K] ** 2 * current.mask[:, :K]).sum(axis=1).mean()
-    assert told["afterstate_value_loss"] == pytest.approx(squares, rel=1e-4)
-
-
-def encoder_gradient(policy, data, weights):
-    """The norm of the encoder's gradient from the parts with these weights alone."""
-    batch, target = policy._on_device(data)
-    parts = policy._losses(policy._unroll(batch), batch, target)
-    policy._model.zero_grad()
-    sum(weight * parts[name].mean() for name, weight in weights.items()).backward()
-    return sum(
-        0.0 if p.grad is None else p.grad.square().sum().item()
-        for p in policy._model.chance_encoder.parameters()
-    )
-
-
-def test_without_labels_commitment_and_predictions_both_teach_the_encoder(make, sampled):
-    policy = awake(make())
-    data = sampled(policy)
-
-    assert encoder_gradient(policy, data, {"commitment_loss": 1.0}) > 0  # it does not cancel out
-    assert encoder_gradient(policy, data, {"reward_loss": 1.0}) > 0
-    assert encoder_gradient(policy, data, {"value_loss": 1.0}) > 0
-
-
-def test_the_foretold_outcome_follows_the_code_and_not_the_other_way_about(make, sampled):
-    policy = awake(make(num_unroll_steps=1))
-
-    assert encoder_gradient(policy, sampled(policy), {"afterstate_policy_loss": 1.0}) == 0
-
-
-def test_with_labels_the_encoder_learns_them_and_nothing_else_moves_it(make, sampled):
-    policy = awake(make(LABELS))
-    data = sampled(policy)
-
-    assert encoder_gradient(policy, data, {"commitment_loss": 1.0}) > 0
-    assert encoder_gradient(policy, data, {"reward_loss": 1.0, "value_loss": 1.0}) == 0
-
-
-@pytest.mark.parametrize("given", [{}, LABELS, SSL], ids=["no ssl", "labels", "ssl"])
-@pytest.mark.parametrize("pictured", [False, True])
-def test_every_part_of_the_network_learns(make, step, pictures, given, pictured):
-    policy = make(*[pictures] * pictured, given)
-    before = {name: p.clone() for name, p in policy._model.named_parameters()}
-
-    told = step(policy, 3)
-
-    unmoved = [n for n, p in policy._model.named_parameters() if torch.equal(p, before[n])]
-    assert unmoved == []
-    assert all(math.isfinite(told[name]) for name in policy.learn_mode.monitor_vars())
-
-
-@pytest.mark.parametrize(
-    ("pictured", "given", "count"), [(False, {}, 100), (False, LABELS, 100), (True, LABELS, 50)]
-)
-def test_one_batch_can_be_learned_by_heart(make, sampled, pictures, pictured, given, count):
-    policy = make(*[pictures] * pictured, given, learning_rate=0.01)
-    current, old = sampled(policy)
-    rng = np.random.default_rng(0)
-    zero_or_bin = np.zeros_like(old.target_value)
-    certain = np.eye(3, dtype=np.float32)[rng.integers(0, 3, zero_or_bin.shape)]
-    data = [current, type(old)(zero_or_bin, zero_or_bin, certain)]
-
-    told = [policy.learn_mode.forward(data) for _ in range(count)]
-
-    assert told[-1]["total_loss"] < 0.2 * told[0]["total_loss"]
-    assert told[-1]["afterstate_policy_loss"] < 0.5 * told[0]["afterstate_policy_loss"]
-
-
-def test_the_gradient_is_scaled_once_for_both_halves_of_a_step(make, sampled, monkeypatch):
-    policy = make(latent_grad_scale=0.5)
-    scaled = []
-
-    def scale(x, factor):
-        scaled.append((tuple(x.shape), factor))
-        return x
-
-    monkeypatch.setattr("lz_muzero.losses.scale_gradient", scale)
-    policy.learn_mode.forward(sampled(policy))
-
-    assert scaled == [((8, 16), 0.5)] * K
-
-
-def test_the_encoder_sees_pictures_as_they_were_whatever_augmentation_does(make, pictures):
-    policy = make(pictures, use_augmentation=True)
-    obs, seen = torch.rand(4, 5, 8, 8), []
-    policy._model.chance_encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-
-    policy._scores(obs)
-
-    pairs = [obs[:, [k, k + 1, k + 1, k + 2]] for k in range(K)]  # two frames each, oldest first
-    assert torch.equal(seen[0], torch.cat(pairs))
-
-
 # --- what is told ---------------------------------------------------------------------------------
 
 
@@ -606,141 +371,6 @@ def test_the_same_seed_learns_the_same(make, sampled):
         return [policy.learn_mode.forward(sampled(policy))["total_loss"] for _ in range(3)]
 
     assert losses(1) == losses(2)
-
-
-# --- the settings ---------------------------------------------------------------------------------
-
-CHECKS = {}
-
-
-def changes(*paths):
-    """Enter a check of settings, called as check(kit, path)."""
-
-    def enter(check):
-        CHECKS.update(dict.fromkeys(paths, check))
-        return check
-
-    return enter
-
-
-@pytest.fixture
-def kit(make, sampled, step, make_episode):
-    return SimpleNamespace(make=make, sampled=sampled, step=step, episode=make_episode)
-
-
-def declared():
-    """Settings that MuZero has not, or with another default or meaning, or refuses."""
-
-    def facts(field):
-        return field and (field.default, field.metadata, isinstance(field.validator, Only))
-
-    theirs = paths_of(MuZeroConfig)
-    for path, ours in paths_of(StochasticMuZeroConfig).items():
-        known = path in ("model", "model.model_type") or isinstance(ours.validator, Only)
-        if facts(ours) != facts(theirs.get(path)) and not known:
-            yield path
-
-
-@pytest.mark.parametrize("path", list(declared()))
-def test_a_setting_of_the_variant_changes_what_it_should(path, kit):
-    assert path in CHECKS, f"{path} is read by something, but no check says what it changes"
-    CHECKS[path](kit, path)
-
-
-def test_every_check_is_of_a_setting_of_the_variant():
-    assert sorted(CHECKS) == sorted(declared())
-
-
-@changes("model.chance_space_size")
-def _(kit, _):
-    assert StochasticMuZeroModelSettings().chance_space_size == 2
-    policy = kit.make({"model": {"chance_space_size": 7}})
-    assert policy._tree_spec(8).num_chance_outcomes == 7
-    assert policy._model.chance_encoding.width == 7
-
-
-@changes("chance_select")
-def _(kit, _):
-    assert kit.make(chance_select="sample")._tree_spec(8).draws
-    assert not kit.make()._tree_spec(8).draws
-
-
-@changes("use_ture_chance_label_in_chance_encoder")
-def _(kit, _):
-    assert len(kit.sampled(kit.make(LABELS))[0]) == 7
-    assert len(kit.sampled(kit.make())[0]) == 6
-
-
-@changes("center_codes")
-def _(kit, path):
-    def met(centered):
-        policy = kit.make({path: centered}, analyze_chance_distribution=True)
-        with torch.no_grad():
-            policy._model.chance_encoder[-1].bias[2] += 100.0  # one score beats all others
-        told = kit.step(policy)
-        return [told[f"chance_share/{m}"] for m in range(M)]
-
-    assert met(False) == [0.0, 0.0, 1.0, 0.0]
-    assert max(met(True)) < 0.9
-
-
-@changes("analyze_chance_distribution")
-def _(kit, _):
-    policy = kit.make(LABELS, analyze_chance_distribution=True)
-    current, target = kit.sampled(policy)
-    told = policy.learn_mode.forward([current, target])
-    met = current.chance[current.mask[:, :K] == 1]
-
-    shares = [told[f"chance_share/{m}"] for m in range(M)]
-    assert shares == pytest.approx((np.bincount(met, minlength=M) / len(met)).tolist())
-    assert policy.learn_mode.monitor_vars() == [*TOLD, *(f"chance_share/{m}" for m in range(M))]
-
-
-@changes("afterstate_policy_loss_weight", "afterstate_value_loss_weight", "commitment_loss_weight")
-def _(kit, path):
-    low, high = (kit.step(kit.make({path: weight})) for weight in (1.0, 3.0))
-    expected = 2.0 * low[path.removesuffix("_weight")]
-
-    assert expected > 0
-    assert high["total_loss"] - low["total_loss"] == pytest.approx(expected, rel=1e-3)
-
-
-@changes("update_per_collect")
-def _(kit, _):
-    assert kit.make().loop_settings().update_per_collect == 100
-    assert kit.make(update_per_collect=7).loop_settings().update_per_collect == 7
-
-
-@changes("use_priority")
-def _(kit, _):
-    assert kit.make().replay_settings().use_priority
-    assert not kit.make(use_priority=False).replay_settings().use_priority
-
-
-@changes("use_max_priority_for_new_data")
-def _(kit, path):
-    plain, by_error = kit.make(), kit.make({path: False})
-    segment = kit.episode(plain, 1, 6, terminated=True)
-
-    assert plain.initial_priority(segment) is None
-    assert by_error.initial_priority(segment).shape == (6,)
-
-
-@changes("optim_type")
-def _(kit, _):
-    assert type(kit.make(optim_type="SGD")._optimizer).__name__ == "SGD"
-
-
-@changes("learning_rate")
-def _(kit, _):
-    assert kit.make(learning_rate=0.5)._optimizer.param_groups[0]["lr"] == 0.5
-
-
-@changes("lr_piecewise_constant_decay")
-def _(kit, path):
-    given = {path: True, "threshold_training_steps_for_final_lr": 2}
-
-    assert kit.step(kit.make(given), 3)["cur_lr"] < kit.step(kit.make(), 3)["cur_lr"]
 
 
 # --- presets --------------------------------------------------------------------------------------
