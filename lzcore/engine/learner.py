@@ -52,7 +52,7 @@ def steps_allowed(owed: int, limit: int | None, counters: Counters) -> int:
     return allowed
 
 
-def reanalyses_due(loop: LoopSettings, counters: Counters, transitions: int) -> int:
+def reanalyses_due(loop: LoopSettings, counters: Counters, transitions: float) -> int:
     """Return how often the buffer is reanalyzed while an iteration learns.
 
     Only iterations count that learn from a buffer with enough transitions, the first of them with
@@ -61,7 +61,7 @@ def reanalyses_due(loop: LoopSettings, counters: Counters, transitions: int) -> 
     Args:
         loop: how often, and from how many transitions on.
         counters: of the run; this iteration is counted in them.
-        transitions: in the buffer.
+        transitions: in the buffer, of several ranks in the one that has least.
     """
     if not loop.buffer_reanalyze_freq or transitions <= loop.reanalyze_start_after_transitions:
         return 0
@@ -157,7 +157,7 @@ class Learner:
             learned.add(self._step(clock))
         self._policy.after_learning()
         clock.lap("learn")
-        return {**self._ranks.mean(learned.told()), **reanalyzed.told()}
+        return self._ranks.mean({**learned.told(), **reanalyzed.told()})
 
     def _reanalyze(self, clock: Clock) -> Mapping[str, float]:
         loop = self._loop

@@ -217,7 +217,8 @@ class Trainer:
         steps = steps_allowed(steps_owed(parts.loop, counters, new_steps), limit, counters)
         if steps < 1:
             return
-        reanalyses = reanalyses_due(parts.loop, counters, parts.buffer.num_transitions)
+        least = -self._ranks.largest(-parts.buffer.num_transitions)
+        reanalyses = reanalyses_due(parts.loop, counters, least)
         metrics = parts.learner.learn(steps, self._run.clock, reanalyses)
         counters.learn_step += steps
         self._hook.lz_learned(run=self._run, metrics=metrics)

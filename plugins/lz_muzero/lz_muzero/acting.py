@@ -212,7 +212,8 @@ class ActingPolicy(RememberingPolicy):
             DecisionError: a ValueError that names the environment.
         """
         asked = self._asked(data, action_mask, to_play, ready_env_id)
-        self._collect_temperature = float(temperature)
+        temperature = 1.0 if self._cfg.collect_with_pure_policy else float(temperature)
+        self._collect_temperature = temperature
         exploring = self._cfg.eps.eps_greedy_exploration_in_collect
         self._collect_epsilon = float(epsilon) if exploring else 0.0
         if not len(asked.env_id):
@@ -220,7 +221,6 @@ class ActingPolicy(RememberingPolicy):
         seeds = self._streams["collect"].next(asked.env_id)
         if self._cfg.collect_with_pure_policy:
             found = self._without_search(self._collect_planner, asked, seeds)
-            temperature = 1.0
         else:
             found = self._search(self._collect_planner, asked, seeds, noisy=True)
         action, drawn_from = self._choose(found, asked, seeds, temperature, epsilon)

@@ -413,7 +413,7 @@ class MuZeroConfig(PolicySettings):
     )
     use_rnd_model: bool = setting(False, "Reward novelty too (RND); the table rnd says how.")
     intrinsic_reward_weight: float = setting(
-        0.01, "Weight of novelty, from 0 to 1, beside the reward.", check=WEIGHT, extension=True
+        0.01, "Weight of novelty (0 to 1) beside the reward.", check=WEIGHT, extension=True
     )
     target_update_freq_for_intrinsic_reward: int = setting(
         1000,

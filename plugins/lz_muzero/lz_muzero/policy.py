@@ -87,6 +87,7 @@ class MuZeroPolicy(TargetingPolicy):
         """
         batch, target = self._on_device(data)
         self._model.train()
+        self._weights_changed = True  # or soon will be; decisions are made in eval mode
         unrolled = self._unroll(batch)
         parts = self._losses(unrolled, batch, target)
         total = self._total(parts, batch)
@@ -130,12 +131,23 @@ class MuZeroPolicy(TargetingPolicy):
 
     def _check_width(self, obs: Tensor | Array) -> None:
         model, unroll = self._cfg.model, self._cfg.num_unroll_steps
+        self._check_frames(model)
         expected = (self.frame_stack + unroll) * shapes.frame_width(model)
         if obs.shape[1] != expected:
             raise ShapeError(
                 f"obs of the batch has shape {tuple(obs.shape)}; expected {expected} along axis 1: "
                 f"(frame_stack_num {self.frame_stack} + num_unroll_steps {unroll}) times "
                 f"{shapes.frame_width(model)} channels or numbers of one frame."
+            )
+
+    def _check_frames(self, model: Any) -> None:
+        """Refuse settings, the documented defaults among them, whose frames do not add up."""
+        seen, width = shapes.stacked_shape(model)[0], shapes.frame_width(model)
+        if seen != width * self.frame_stack:
+            raise ShapeError(
+                f"model.observation_shape has {seen} channels or numbers, but frame_stack_num "
+                f"{self.frame_stack} times {width} of one frame (image_channel, for pictures) is "
+                f"{width * self.frame_stack}. Make the three agree."
             )
 
     def _check_targets(self, target: TargetBatch, batch: CurrentBatch) -> None:
@@ -394,6 +406,8 @@ class MuZeroPolicy(TargetingPolicy):
         self._learn_step = state_dict.get("last_iter", 0)
         self._env_step = state_dict.get("collect_env_step", 0)
         self._weights_changed = True
+        for mode in self._contexts:
+            self._forget(mode)
         self._target_inference.refresh()
 
 

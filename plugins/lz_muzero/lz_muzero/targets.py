@@ -273,7 +273,7 @@ class TargetingPolicy(ReanalyzingPolicy):
     def _warn_of_saturation(self, kind: str, target: Array) -> None:
         """Say once, of "value" and of "reward", that targets reach the end of the support."""
         largest, limit = float(np.abs(target).max()), self._limits[kind]
-        if largest <= 0.99 * limit:
+        if not np.isfinite(largest) or largest <= 0.99 * limit:
             return
         self._limits[kind] = np.inf  # once is enough
         warnings.warn(

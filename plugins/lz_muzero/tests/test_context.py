@@ -348,6 +348,29 @@ def test_other_weights_come_without_roots(make_policy):
     assert policy._contexts["collect"]._memories == {}
 
 
+def test_a_state_of_learning_comes_without_roots_too(make_policy):
+    policy, _ = played(make_policy)
+    policy.learn_mode.load_state_dict(make_policy(CONTEXT, seed=3).learn_mode.state_dict())
+
+    assert {mode: kept._memories for mode, kept in policy._contexts.items()} == {
+        "collect": {}, "eval": {}
+    }  # fmt: skip
+
+
+def test_a_learn_step_that_fails_leaves_carried_roots_evaluated_in_eval_mode(make_policy, fill):
+    policy, data = played(make_policy)
+    current, target = fill(policy).sample(4, policy)
+    target.target_value[:] = 1e30
+    policy._gradients = lambda loss: (_ for _ in ()).throw(RuntimeError("in the middle"))
+    with pytest.raises(RuntimeError, match="in the middle"):
+        policy.learn_mode.forward([current, target])
+    assert policy._model.training
+
+    told(policy, data)
+
+    assert not policy._model.training
+
+
 def test_nothing_is_kept_where_nothing_is_remembered(make_policy):
     empty = make_policy(CONTEXT).collect_mode.state_dict()["context"]
     policy, _ = played(make_policy)

@@ -198,6 +198,7 @@ def test_the_pure_policy_acts_without_a_search(open_policy):
 
     found = collected(policy, data, action_mask=np.tile([1, 1, 0], (2000, 1)), temperature=0.01)
 
+    assert policy._collect_temperature == 1.0
     assert found[0]["visit_count_distributions"] == pytest.approx([0.25, 0.75])
     assert found[0]["searched_value"] == found[0]["predicted_value"][0] == 7.0
     assert np.isnan(found.columns["root_value"]).all()  # no target takes it for a searched value

@@ -331,6 +331,14 @@ def test_frames_that_do_not_fit_the_settings_are_refused(make_policy, sampled):
         policy.learn_mode.forward([current._replace(obs=current.obs[:, :12]), target])
 
 
+def test_the_documented_shapes_which_do_not_add_up_are_refused_where_learning_begins(make_policy):
+    policy = make_policy({"model": {"model_type": "conv", "observation_shape": (4, 64, 64)}})
+    obs = np.zeros((2, 6, 64, 64), np.float32)  # frame_stack_num and image_channel are 1
+
+    with pytest.raises(ShapeError, match="has 4 channels or numbers, but frame_stack_num 1 times"):
+        policy._check_width(obs)
+
+
 def test_a_loss_that_a_variant_adds_is_optimised_and_logged(make_policy, sampled):
     class Variant(MuZeroPolicy):
         def _losses(self, unrolled, batch, target):
