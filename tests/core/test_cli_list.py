@@ -49,9 +49,9 @@ def test_every_component_stands_in_a_row_of_its_own_with_where_it_comes_from(lis
 
     assert done.exit_code == 0
     assert done.output.splitlines()[:3] == [
-        "KIND              NAME       DISTRIBUTION  VERSION  STATE  SUMMARY",
-        "model             deeper     lz-nets       1.0      ok     The deeper net.",
-        "model             small      lz-nets       1.0      ok     The small net.",
+        "KIND              NAME        DISTRIBUTION  VERSION  STATE  SUMMARY",
+        "model             deeper      lz-nets       1.0      ok     The deeper net.",
+        "model             small       lz-nets       1.0      ok     The small net.",
     ]
     assert any(
         row.split()[:5] == ["buffer", "replay", "lzcore", lzcore.__version__, "ok"]
