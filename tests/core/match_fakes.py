@@ -1,5 +1,7 @@
 """A game for two as an environment, and a policy that plays it perfectly or at random."""
 
+from functools import cache
+
 import attrs
 import numpy as np
 from engine_fakes import TinyConfig, TinyPolicy
@@ -77,7 +79,7 @@ class ToyEnv:
         states = np.empty(len(env_id), object)
         for row, i in enumerate(env_id.tolist()):
             states[row] = self.boards[i]
-        seen = self.simulator.look(states)
+        seen = self.simulator.look(states.tolist())
         legal = seen.legal_actions | seen.terminal[:, None]
         return Observed(
             env_id, seen.observation, legal, seen.to_play, seen.ply, None, states, self.simulator
@@ -91,10 +93,10 @@ class ToyEnv:
 
 
 class Race:
-    """Two players roll in turn, by choosing a die of 1 or 2 sides more or a fair coin; see `look`.
+    """Two players in turn walk (1 on) or throw a coin (0 or 3 on); after two plies each, who is
+    ahead has won.
 
-    A state is (sum of player 1, sum of player 2, plies, die waiting or -1). Action 0 adds 1, action
-    1 throws a coin that adds 0 or 3. After two plies each, the larger sum wins.
+    A state is (place of player 1, place of player 2, plies, whether the coin is in the air).
     """
 
     spaces = attrs.evolve(
@@ -138,6 +140,11 @@ class Race:
         return ("walk", "throw")[action]
 
 
+@cache
+def solved():
+    return Minimax(Noughts(), "")
+
+
 # --- the policy -----------------------------------------------------------------------------------
 
 
@@ -170,9 +177,9 @@ class ScriptedPolicy(TinyPolicy):
         self.seen.append(seen)
         seeds = self._stream.next(seen.env_id)
         perfect = self._cfg.plays == "perfect" and mode == "eval"
-        player = (Minimax if perfect else RandomOpponent)(seen.simulator, "")
+        player = solved() if perfect else RandomOpponent(seen.simulator, "")
         action = player.act(list(seen.states), seeds)
-        visits = np.where(seen.action_mask, 0, 0)
+        visits = np.zeros(seen.action_mask.shape, np.int32)
         visits[np.arange(len(action)), action] = self._cfg.num_simulations
         search = SearchResult(
             visit_count=visits,
