@@ -67,6 +67,9 @@ def test_components_are_ordered_by_kind_and_name():
         "c",
         "replay",
         "gymnasium",
+        "checkpoint",
+        "minimax",
+        "random",
         "local",
     ]
     assert [c.name for c in registry.components("buffers")] == ["replay"]
