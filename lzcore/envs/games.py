@@ -172,6 +172,8 @@ class GameEnv:
         seen = self._at_players(env_id, self.simulator.look(begun))
         for _ in range(self.settings.opening_moves):
             rows = np.flatnonzero(~self._over(seen))
+            if not len(rows):
+                break
             action = drawn(seen.legal_actions[rows], self._numbers(env_id[rows]))
             _put(seen, rows, self._played(env_id[rows], action))
         self._answer(env_id, seen)
