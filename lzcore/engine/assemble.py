@@ -18,13 +18,14 @@ from lzcore.base.seeding import stream_key
 from lzcore.engine.collector import Collector
 from lzcore.engine.evaluator import Evaluates, Evaluator
 from lzcore.engine.learner import Learner
-from lzcore.engine.match import MatchEvaluator, make_opponent
+from lzcore.engine.match import MatchEvaluator
 from lzcore.engine.plan import Plan
 from lzcore.engine.ranks import share_of
 from lzcore.engine.rundir import RunDirectory
 from lzcore.engine.segments import SegmentCollector
 from lzcore.engine.settings import Resolved
 from lzcore.envs.check import unlike_from
+from lzcore.envs.opponents import make_opponent
 from lzcore.registry import Registry
 
 

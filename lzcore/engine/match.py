@@ -19,7 +19,6 @@ from lzcore.engine.evaluator import EvaluationResult
 from lzcore.engine.openings import Line, random_openings, settled
 from lzcore.engine.standing import Standing
 from lzcore.envs.stack import FrameStack
-from lzcore.registry import Registry
 
 _OPENING, _OPPONENT, _CHANCE = range(3)  # what is drawn in a match, from seeds of its own
 COLOURS = {1: "first", 2: "second"}  # who moves first in most games, and who second
@@ -75,16 +74,13 @@ def observed(
         env_id: (n,) int64, all different.
         frames: (n, S*F0, *F[1:]) stacked, in the dtype that the policy knows.
     """
-    kept = np.empty(len(states), object)
-    for row, state in enumerate(states):  # a state may be a sequence, which NumPy would take apart
-        kept[row] = state
     return Observed(
         env_id=env_id,
         observation=frames,
         action_mask=seen.legal_actions,
         to_play=seen.to_play,
         timestep=seen.ply,
-        states=kept,
+        states=np.fromiter(states, object, len(states)),  # some states are tuples
         simulator=simulator,
     )
 
@@ -266,23 +262,3 @@ class MatchEvaluator:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def make_opponent(name: str, simulator: Simulator, registry: Registry) -> Opponent:
-    """Make a registered opponent.
-
-    Args:
-        name: of it, what it is told behind a colon ("mcts:1000"); before it, where two
-            distributions claim the name, the one that is meant ("lz-mine:mcts:1000").
-        simulator: of the game.
-        registry: finds it.
-    Raises:
-        ConfigError: the argument means nothing to it, or it cannot play this game.
-        UnknownNameError, PluginError: it is not installed, or broken.
-    """
-    first, _, argument = name.partition(":")
-    if any(first == found.distribution for found in registry.components("opponents")):
-        second, _, argument = argument.partition(":")
-        first = f"{first}:{second}"
-    made: Opponent = registry.resolve("opponents", first)(simulator, argument)
-    return made

@@ -12,6 +12,7 @@ from lzcore.base.env import Array
 from lzcore.base.errors import ConfigError
 from lzcore.base.seeding import derive_seed, uniform
 from lzcore.base.simulator import Simulator, State
+from lzcore.envs.games import drawn
 
 # positions of one game in which a player moves, from the first to that which the match begins with
 Line: TypeAlias = tuple[State, ...]
@@ -40,19 +41,12 @@ def settled(
         moving = (chance > 0).any(axis=1)
         rows, chance = rows[moving], chance[moving]
         if len(rows):
-            outcome[rows] = _sampled(chance, uniform(seeds[rows], draws))
+            outcome[rows] = drawn(chance, uniform(seeds[rows], draws))
             after = simulator.play([found[row] for row in rows.tolist()], outcome[rows])
             for row, state in zip(rows.tolist(), after, strict=True):
                 found[row] = state
         draws += 1
     return found, outcome
-
-
-def _sampled(chance: Array, u: Array) -> Array:
-    """Return (n,) int64 outcomes of (n, C) probabilities by (n,) uniforms, none of chance 0."""
-    running = chance.cumsum(axis=1)
-    found: Array = (running > (u * running[:, -1])[:, None]).argmax(axis=1)
-    return found
 
 
 def random_openings(simulator: Simulator, plies: int, seeds: Array) -> list[Line]:
@@ -68,8 +62,8 @@ def random_openings(simulator: Simulator, plies: int, seeds: Array) -> list[Line
     lines: list[Line] = [()] * len(seeds)
     missing = np.arange(len(seeds))
     for attempt in range(TRIES):
-        drawn, goes_on = _drawn(simulator, plies, derive_seed(seeds[missing], attempt))
-        for row, line, good in zip(missing.tolist(), drawn, goes_on.tolist(), strict=True):
+        found, goes_on = _drawn(simulator, plies, derive_seed(seeds[missing], attempt))
+        for row, line, good in zip(missing.tolist(), found, goes_on.tolist(), strict=True):
             lines[row] = line if good else ()
         missing = missing[~goes_on]
         if not len(missing):
@@ -88,7 +82,7 @@ def _drawn(simulator: Simulator, plies: int, seeds: Array) -> tuple[list[Line], 
     for ply in range(plies):
         here = [lines[row][-1] for row in rows.tolist()]
         legal = simulator.look(here).legal_actions
-        action = _sampled(legal.astype(np.float64), uniform(seeds[rows], _MOVE, ply))
+        action = drawn(legal, uniform(seeds[rows], _MOVE, ply))
         after, _ = settled(
             simulator, simulator.play(here, action), derive_seed(seeds[rows], _CHANCE, ply)
         )

@@ -19,6 +19,7 @@ from lzcore.base.opponent import Opponent
 from lzcore.base.seeding import derive_seed, uniform
 from lzcore.base.simulator import Positions, Simulator, State
 from lzcore.envs.config import GameSettings
+from lzcore.envs.opponents import make_opponent
 from lzcore.envs.picture import picture_of
 from lzcore.registry import get_registry
 
@@ -282,6 +283,4 @@ def _opponent(bot: str, simulator: Simulator, game: str) -> Opponent:
     """Make the opponent that a name such as "random" or "mcts:1000" means."""
     if simulator.spaces.players == 1:
         raise ConfigError(f'env.bot is "{bot}", but {game} has one player. Leave it at "none".')
-    name, _, argument = bot.partition(":")
-    made: Opponent = get_registry().resolve("opponents", name)(simulator, argument)
-    return made
+    return make_opponent(bot, simulator, get_registry())

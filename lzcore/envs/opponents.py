@@ -10,11 +10,33 @@ import numpy as np
 
 from lzcore.base.env import Array
 from lzcore.base.errors import ConfigError
+from lzcore.base.opponent import Opponent
 from lzcore.base.seeding import uniform
 from lzcore.base.simulator import Positions, Simulator, State
+from lzcore.registry import Registry
 
 MOST_POSITIONS = 1_000_000  # that minimax visits unless it is told otherwise
 SAME = 1e-9  # values of moves that differ by no more are equal
+
+
+def make_opponent(name: str, simulator: Simulator, registry: Registry) -> Opponent:
+    """Make a registered opponent.
+
+    Args:
+        name: of it, what it is told behind a colon ("mcts:1000"); before it, where two
+            distributions claim the name, the one that is meant ("lz-mine:mcts:1000").
+        simulator: of the game.
+        registry: finds it.
+    Raises:
+        ConfigError: the argument means nothing to it, or it cannot play this game.
+        UnknownNameError, PluginError: it is not installed, or broken.
+    """
+    first, _, argument = name.partition(":")
+    if any(first == found.distribution for found in registry.components("opponents")):
+        second, _, argument = argument.partition(":")
+        first = f"{first}:{second}"
+    made: Opponent = registry.resolve("opponents", first)(simulator, argument)
+    return made
 
 
 class RandomOpponent:
@@ -70,7 +92,9 @@ class Minimax:
         self._simulator = simulator
         self._most = _number(argument)
         self._worth: dict[Hashable, float] = {}  # of arriving at a position and going on, player 1
-        self._solve(simulator.begin(np.zeros(1, np.uint64)))
+        start = simulator.begin(np.zeros(1, np.uint64))
+        self._comparable = _compares(simulator, start[0])
+        self._solve(start)
 
     def act(self, states: Sequence[State], seeds: Array) -> Array:
         """Return (n,) int64, of each position one of the best actions."""
@@ -97,10 +121,10 @@ class Minimax:
     def _keys(self, states: Sequence[State], seen: Positions) -> list[Hashable]:
         """Return what tells positions apart.
 
-        Equal states are one position. A state that is equal to itself alone goes by everything
-        that the simulator tells of it.
+        Equal states are one position. States that are equal to themselves alone go by everything
+        that the simulator tells of them.
         """
-        if all(_by_value(type(state)) for state in states):
+        if self._comparable:
             return list(states)
         told = zip(seen.observation, seen.legal_actions, seen.to_play, seen.ply, strict=True)
         return [
@@ -180,10 +204,14 @@ def _moves(seen: Positions, rows: Array) -> tuple[Array, Array]:
     return found, at_chance
 
 
-def _by_value(kind: type) -> bool:
-    """Whether equal objects of a type have equal hashes of their own making."""
-    made: object = kind.__hash__  # None where there is none
-    return made not in (None, object.__hash__)
+def _compares(simulator: Simulator, state: State) -> bool:
+    """Whether positions that were reached apart are equal if they are the same."""
+    action = np.repeat(simulator.look([state]).legal_actions.argmax(axis=1), 2)
+    one, other = simulator.play([state, state], action)
+    try:
+        return one is not other and hash(one) == hash(other) and bool(one == other)
+    except (TypeError, ValueError):  # no hash; or arrays, which compare number by number
+        return False
 
 
 def _number(argument: str) -> int:

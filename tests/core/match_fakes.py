@@ -6,7 +6,8 @@ import attrs
 import numpy as np
 from engine_fakes import TinyConfig, TinyPolicy
 
-from lzcore.base import Decisions, Observed, Positions, SearchResult, Settings, Stepped, setting
+from lzcore.base import Decisions, Positions, SearchResult, setting
+from lzcore.envs.games import GameEnv
 from lzcore.envs.opponents import Minimax, RandomOpponent
 from lzcore.registry import EnvSpec, PolicySpec, hookimpl
 from lzcore.testing.noughts import Noughts
@@ -32,7 +33,7 @@ def lz_register_envs():
         EnvSpec(
             name="toys",
             env="match_fakes:ToyEnv",
-            config="match_fakes:ToySettings",
+            config="lzcore.envs.config:GameSettings",
             summary="Noughts and crosses.",
             prefix="toys",
         )
@@ -42,54 +43,11 @@ def lz_register_envs():
 # --- the game -------------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class ToySettings(Settings):
-    max_moves: int | None = setting(None, "Plies of a game.")
-
-
-class ToyEnv:
+class ToyEnv(GameEnv):
     """Games of noughts; made as the registry makes environments."""
 
     def __init__(self, make_id, num_envs, settings):
-        self.simulator = Noughts()
-        self.spaces = self.simulator.spaces
-        self.num_envs = num_envs
-        self.boards = [None] * num_envs
-        self.closed = False
-
-    def reset(self, env_id, seeds):
-        for i, state in zip(env_id.tolist(), self.simulator.begin(seeds), strict=True):
-            self.boards[i] = state
-        return self._observed(env_id)
-
-    def step(self, env_id, action):
-        before = [self.boards[i] for i in env_id.tolist()]
-        mover = self.simulator.look(before).to_play
-        for i, state in zip(env_id.tolist(), self.simulator.play(before, action), strict=True):
-            self.boards[i] = state
-        seen = self.simulator.look([self.boards[i] for i in env_id.tolist()])
-        reward = np.where(seen.to_play == mover, seen.value, -seen.value)
-        total = np.where(mover == 1, reward, -reward)
-        none = np.zeros(len(env_id), bool)
-        return Stepped(
-            self._observed(env_id), reward.astype(np.float32), seen.terminal, none, total
-        )
-
-    def _observed(self, env_id):
-        states = np.empty(len(env_id), object)
-        for row, i in enumerate(env_id.tolist()):
-            states[row] = self.boards[i]
-        seen = self.simulator.look(states.tolist())
-        legal = seen.legal_actions | seen.terminal[:, None]
-        return Observed(
-            env_id, seen.observation, legal, seen.to_play, seen.ply, None, states, self.simulator
-        )
-
-    def close(self):
-        self.closed = True
-
-    def describe(self):
-        return {}
+        super().__init__(Noughts(), num_envs, settings, name=make_id)
 
 
 class Race:

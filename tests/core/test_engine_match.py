@@ -11,9 +11,9 @@ from lzcore.base import ConfigError, UnknownNameError, derive_seed
 from lzcore.engine.agent import load_trained
 from lzcore.engine.assemble import make_evaluator
 from lzcore.engine.evaluator import Evaluator
-from lzcore.engine.match import Match, MatchEvaluator, make_opponent
+from lzcore.engine.match import Match, MatchEvaluator
 from lzcore.engine.openings import all_openings
-from lzcore.envs.opponents import RandomOpponent
+from lzcore.envs.opponents import RandomOpponent, make_opponent
 from lzcore.registry import get_registry
 from lzcore.testing.noughts import Noughts
 
