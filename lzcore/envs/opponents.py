@@ -16,6 +16,7 @@ from lzcore.base.simulator import Positions, Simulator, State
 from lzcore.registry import Registry
 
 MOST_POSITIONS = 1_000_000  # that minimax visits unless it is told otherwise
+AT_ONCE = 4096  # positions that are played on from in one call
 SAME = 1e-9  # values of moves that differ by no more are equal
 
 
@@ -61,16 +62,16 @@ def _drawn(allowed: Array, seeds: Array) -> Array:
 
 
 class _Layer(NamedTuple):
-    """Positions that are the same number of moves away from where a solution began."""
+    """Positions that are the same number of moves away from where a solution began: m of them."""
 
     keys: list[Hashable]
-    reward: Array  # (n,) float64 of arriving there, for player 1
-    value: Array  # (n,) float64 for player 1, of finished games and of those known before
-    open: Array  # (m,) int64 rows that are played on from
-    first: Array  # (m,) int64 where the moves of such a row begin in `below` and `chance`
+    reward: Array  # (m,) float64 of arriving there, for player 1
+    value: Array  # (m,) float64 for player 1, of finished games
+    open: Array  # (o,) int64 rows that are played on from
+    first: Array  # (o,) int64 where the moves of such a row begin in `below` and `chance`
     below: list[Hashable]  # keys of the positions that the moves lead to
     chance: Array  # (moves,) float64 how likely each is; where a player moves, 1
-    kind: Array  # (m,) int8: 0 chance, 1 player 1 (or the only one), 2 player 2
+    kind: Array  # (o,) int8: 0 chance, 1 player 1 (or the only one), 2 player 2
 
 
 class Minimax:
@@ -94,7 +95,7 @@ class Minimax:
         self._worth: dict[Hashable, float] = {}  # of arriving at a position and going on, player 1
         start = simulator.begin(np.zeros(1, np.uint64))
         self._comparable = _compares(simulator, start[0])
-        self._solve(start)
+        self._solve(dict(zip(self._keys(start), start, strict=True)))
 
     def act(self, states: Sequence[State], seeds: Array) -> Array:
         """Return (n,) int64, of each position one of the best actions."""
@@ -111,70 +112,76 @@ class Minimax:
         seen = self._simulator.look(states)
         rows, actions = np.nonzero(seen.legal_actions)
         after = self._simulator.play([states[row] for row in rows.tolist()], actions)
-        self._solve(after)
-        keys = self._keys(after, self._simulator.look(after))
+        keys = self._keys(after)
+        self._solve(self._unknown(keys, after))
         worth = np.full(seen.legal_actions.shape, -np.inf)
         sign = np.where(seen.to_play[rows] == 2, -1.0, 1.0)
         worth[rows, actions] = sign * np.array([self._worth[key] for key in keys])
         return worth
 
-    def _keys(self, states: Sequence[State], seen: Positions) -> list[Hashable]:
+    def _keys(self, states: Sequence[State]) -> list[Hashable]:
         """Return what tells positions apart.
 
         Equal states are one position. States that are equal to themselves alone go by everything
         that the simulator tells of them.
         """
-        if self._comparable:
+        if self._comparable or not states:
             return list(states)
+        seen = self._simulator.look(states)
         told = zip(seen.observation, seen.legal_actions, seen.to_play, seen.ply, strict=True)
         return [
             (self._simulator.draw(state), shown.tobytes(), legal.tobytes(), int(mover), int(ply))
             for state, (shown, legal, mover, ply) in zip(states, told, strict=True)
         ]
 
-    def _solve(self, states: Sequence[State]) -> None:
+    def _unknown(self, keys: Sequence[Hashable], states: Sequence[State]) -> dict[Hashable, State]:
+        found = zip(keys, states, strict=True)
+        return {key: state for key, state in found if key not in self._worth}
+
+    def _solve(self, begin: dict[Hashable, State]) -> None:
         """Learn what arriving at these positions is worth: layer after layer, then back up."""
         layers: list[_Layer] = []
-        visited = len(self._worth)
-        while states:
-            layer, states = self._layer(states)
-            layers.append(layer)
-            visited += len(layer.keys)
-            if visited > self._most:
-                raise ConfigError(
-                    f"Minimax has visited {visited:,} positions and the game goes on; it may visit "
-                    f"{self._most:,}. Choose another opponent, or allow more by "
-                    f'"minimax:{10 * self._most}".'
-                )
-        for layer in reversed(layers):
-            self._worth.update(self._valued(layer))
+        layer, visited = begin, len(self._worth) + len(begin)
+        while layer:
+            below: dict[Hashable, State] = {}
+            keys, states = list(layer), list(layer.values())
+            for start in range(0, len(keys), AT_ONCE):
+                part = slice(start, start + AT_ONCE)
+                below |= self._layer(keys[part], states[part], layers)
+                if visited + len(below) > self._most:
+                    raise ConfigError(
+                        f"Minimax may visit {self._most:,} positions, and the game has more. "
+                        f'Choose another opponent, or allow more by "minimax:{10 * self._most}".'
+                    )
+            layer, visited = below, visited + len(below)
+        for done in reversed(layers):
+            self._worth.update(self._valued(done))
 
-    def _layer(self, states: Sequence[State]) -> tuple[_Layer, list[State]]:
-        """Look at positions, and return those that follow, each once."""
+    def _layer(
+        self, keys: list[Hashable], states: Sequence[State], layers: list[_Layer]
+    ) -> dict[Hashable, State]:
+        """Add positions to the layers; return those that follow and are not known, each once."""
         seen = self._simulator.look(states)
-        keys = self._keys(states, seen)
-        known = np.array([key in self._worth for key in keys])
-        sign = np.where(seen.to_play == 2, -1.0, 1.0)
-        value = np.where(seen.terminal, sign * seen.value, 0.0)
-        value[known] = [self._worth[key] for key in keys if key in self._worth]
-        open_rows = np.flatnonzero(~seen.terminal & ~known)
-        legal, at_chance = _moves(seen, open_rows)
-        rows, actions = np.nonzero(legal)
+        open_rows = np.flatnonzero(~seen.terminal)
+        likely, at_chance = _moves(seen, open_rows)
+        rows, actions = np.nonzero(likely)
         parents = [states[row] for row in open_rows[rows].tolist()]
         after = self._simulator.play(parents, actions) if parents else []
-        below = self._keys(after, self._simulator.look(after)) if after else []
-        mover = np.where(seen.to_play[open_rows] == 2, 2, 1)
-        layer = _Layer(
-            keys=keys,
-            reward=np.where(known, 0.0, seen.reward),
-            value=value,
-            open=open_rows,
-            first=np.searchsorted(rows, np.arange(len(open_rows))),
-            below=below,
-            chance=legal[rows, actions].astype(np.float64),
-            kind=np.where(at_chance, 0, mover).astype(np.int8),
+        below = self._keys(after)
+        sign = np.where(seen.to_play == 2, -1.0, 1.0)
+        layers.append(
+            _Layer(
+                keys=keys,
+                reward=seen.reward,
+                value=np.where(seen.terminal, sign * seen.value, 0.0),
+                open=open_rows,
+                first=np.searchsorted(rows, np.arange(len(open_rows))),
+                below=below,
+                chance=likely[rows, actions],
+                kind=np.where(at_chance, 0, np.where(sign < 0, 2, 1)[open_rows]).astype(np.int8),
+            )
         )
-        return layer, list(dict(zip(below, after, strict=True)).values())
+        return self._unknown(below, after)
 
     def _valued(self, layer: _Layer) -> dict[Hashable, float]:
         """Return what arriving at each position of a layer is worth to player 1."""

@@ -219,7 +219,7 @@ def test_opponents_are_found_by_name_or_by_distribution_and_name(name):
 def test_what_stands_behind_the_colon_is_the_opponents():
     with pytest.raises(ConfigError, match='"minimax:few" names no number'):
         make_opponent("minimax:few", GAME, get_registry())
-    with pytest.raises(ConfigError, match="may visit 40"):
+    with pytest.raises(ConfigError, match="may visit 40 positions"):
         make_opponent("lzcore:minimax:40", GAME, get_registry())
 
 
