@@ -164,13 +164,15 @@ def make_evaluator(
         ConfigError, UnknownNameError, PluginError: there is no such opponent, or it cannot play.
     """
     key = stream_key(seed, purpose)
-    make = partial(make_env, plan, policy.loop_settings().evaluator_env_num, evaluation=True)
-    env = like or make()
-    if is_match(env):
+    env = like or make_env(plan, 1, evaluation=True)
+    try:
+        if is_match(env):
+            return _match_evaluator(plan, policy, key, env)
+    finally:
         if like is None:
             env.close()
-        return _match_evaluator(plan, policy, key, env)
-    return Evaluator(make if like is not None else lambda: env, policy, key)
+    num_envs = policy.loop_settings().evaluator_env_num
+    return Evaluator(partial(make_env, plan, num_envs, evaluation=True), policy, key)
 
 
 def is_match(env: Env) -> bool:

@@ -254,7 +254,7 @@ def test_eval_prints_a_table_of_the_match(run_dir):
 
     where, what, head, first, second, both, elo = done.stdout.splitlines()
     assert where.endswith("best.pt, seed 0")
-    assert what == "40 games against random, 1 random plies before each"
+    assert what == "40 games against random, random plies before each: 1"
     assert head.split() == ["wins", "draws", "losses", "score"]
     counts = [[int(x) for x in line.split()[-4:-1]] for line in (first, second, both)]
     assert [line.split("  ")[0] for line in (first, second, both)] == [

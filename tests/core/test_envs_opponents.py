@@ -142,7 +142,9 @@ def test_with_chance_the_mean_over_outcomes_counts():
 
 
 def test_a_game_with_more_positions_is_refused_in_one_line():
-    with pytest.raises(ConfigError, match=r"may visit 5,000 positions, and the game has more\. .*\"minimax:50000\"") as told:
+    with pytest.raises(
+        ConfigError, match=r"may visit 5,000 positions, and the game has more\. .*\"minimax:50000\""
+    ) as told:
         Minimax(GAME, "5000")
     assert "\n" not in str(told.value)
     Minimax(GAME, "5478")
