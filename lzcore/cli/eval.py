@@ -99,7 +99,8 @@ def _table(result: "MatchResult", plies: int) -> Iterator[str]:
     """Write a match: a line for each colour, and one for both."""
     from lzcore.engine.match import COLOURS
 
-    yield f"{len(result.returns)} games against {result.opponent}, random plies before each: {plies}"
+    games = len(result.returns)
+    yield f"{games} games against {result.opponent}, random plies before each: {plies}"
     yield f"{'':14}{'wins':>6}{'draws':>7}{'losses':>8}{'score':>8}"
     parts = [(f"moving {name}", result.standing_as(player)) for player, name in COLOURS.items()]
     for name, told in [*parts, ("both", result.standing)]:
