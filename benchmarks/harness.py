@@ -15,7 +15,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-VERSIONED = ("lzcore", "lz-ctree", "lz-ptree", "lz-muzero", "numpy", "torch", "gymnasium")
+VERSIONED = ("lzcore", "lz-ctree", "lz-ptree", "lz-openspiel", "lz-muzero")
+VERSIONED += ("numpy", "torch", "gymnasium", "open-spiel")
 
 
 def timed(call: Callable[[], Any], seconds: float) -> dict[str, float]:

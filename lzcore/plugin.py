@@ -1,6 +1,6 @@
 """What the core itself provides, through the same hooks as everybody else."""
 
-from lzcore.registry import BufferSpec, EnvSpec, RunnerSpec, hookimpl
+from lzcore.registry import BufferSpec, EnvSpec, OpponentSpec, RunnerSpec, hookimpl
 
 LZ_API = 1
 
@@ -27,6 +27,28 @@ def lz_register_envs() -> list[EnvSpec]:
             config="lzcore.envs.config:GymSettings",
             summary="Any Gymnasium id, module:Id or callable, vectors and images.",
         )
+    ]
+
+
+@hookimpl
+def lz_register_opponents() -> list[OpponentSpec]:
+    """Opponents that can play every game whose rules are known."""
+    return [
+        OpponentSpec(
+            name="random",
+            opponent="lzcore.envs.opponents:RandomOpponent",
+            summary="Any legal action, all alike.",
+        ),
+        OpponentSpec(
+            name="minimax",
+            opponent="lzcore.envs.opponents:Minimax",
+            summary="Perfect play in small games; minimax:N visits at most N positions.",
+        ),
+        OpponentSpec(
+            name="checkpoint",
+            opponent="lzcore.engine.earlier:EarlierAgent",
+            summary="What a run has learned, with its search: checkpoint:RUN_DIR or :FILE.",
+        ),
     ]
 
 

@@ -23,6 +23,7 @@ from lzcore.base.env import Observed, Spaces
 from lzcore.base.errors import ConfigError
 from lzcore.base.gradients import GradientMean, Learning
 from lzcore.base.replay import Column, ReplaySettings, Segment, Windows
+from lzcore.base.tree import SearchResult
 
 Array = npt.NDArray[Any]
 
@@ -35,6 +36,7 @@ class Decisions(Mapping[int, dict[str, Any]]):
         env_id: Array,
         columns: Mapping[str, Array],
         describe: Callable[[int], dict[str, Any]] | None = None,
+        search: SearchResult | None = None,
     ) -> None:
         """Wrap one record.
 
@@ -43,9 +45,12 @@ class Decisions(Mapping[int, dict[str, Any]]):
             columns: name -> (N, ...); "action" is always there, the others are those that
                 `Policy.columns` names and the environment does not fill.
             describe: row -> the documented dict of that environment; by default the columns' row.
+            search: that the decisions come from, row by row, for people to look at; None: there
+                was none, or it is not told.
         """
         self.env_id = env_id
         self.columns = columns
+        self.search = search
         self._row = {int(env): row for row, env in enumerate(env_id.tolist())}
         self._describe = describe or (lambda row: {k: c[row] for k, c in columns.items()})
 

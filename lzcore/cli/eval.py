@@ -1,20 +1,39 @@
 """`lz eval`: measure what a run has learned."""
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from lzcore.engine.agent import Trained
+    from lzcore.engine.match import MatchResult
 
 
 @click.command("eval")
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--episodes", type=click.IntRange(min=1), help="How many [those of the run].")
+@click.option(
+    "--episodes", "--games", type=click.IntRange(min=1), help="How many [those of the run]."
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Of the episodes [that of the run].")
 @click.option(
     "--checkpoint",
     metavar="PATH",
     type=click.Path(path_type=Path),
     help="Whose weights [the best evaluation's].",
+)
+@click.option(
+    "--opponent",
+    metavar="NAME",
+    help="In a game for two: random, minimax, checkpoint:PATH, ... [that of the run].",
+)
+@click.option(
+    "--openings",
+    metavar="PLIES",
+    type=click.IntRange(min=0),
+    help="Random moves that each game for two begins with [those of the run].",
 )
 @click.option("--device", metavar="NAME", help="Of torch [that of the run].")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -23,21 +42,34 @@ def evaluate(
     episodes: int | None,
     seed: int | None,
     checkpoint: Path | None,
+    opponent: str | None,
+    openings: int | None,
     device: str | None,
     as_json: bool,
 ) -> None:
     """Play episodes greedily and print the mean, the standard deviation and every return.
 
+    Of a game for two: wins, draws and losses against an opponent, each opening with both colours.
+
     The episodes are others than those that were played while the run went on.
     """
-    from lzcore.engine.agent import load_trained  # late, as below: they load torch
+    from lzcore.base.errors import ConfigError  # late, as below: they load torch
+    from lzcore.engine.agent import load_trained
     from lzcore.engine.assemble import make_evaluator
+    from lzcore.engine.match import MatchEvaluator, MatchResult
     from lzcore.engine.trainer import steady_torch
 
-    trained = load_trained(run_dir, checkpoint, device=device)
+    given = {"opponent": opponent, "opening_plies": openings}
+    trained = _against(load_trained(run_dir, checkpoint, device=device), given)
     settings = trained.plan.resolved.run
     seed = settings.seed if seed is None else seed
     evaluator = make_evaluator(trained.plan, trained.policy, seed, "lz eval")
+    if (opponent, openings) != (None, None) and not isinstance(evaluator, MatchEvaluator):
+        evaluator.close()
+        raise ConfigError(
+            f"{trained.plan.resolved.env_id} is no game for two whose rules are known, so there "
+            "is nobody to play against. Leave --opponent and --openings out."
+        )
     with steady_torch(settings.threads):
         result = evaluator.evaluate(0, episodes or settings.eval_episodes)
     evaluator.close()
@@ -46,5 +78,32 @@ def evaluate(
         click.echo(json.dumps({**about, **result.to_dict()}))
         return
     click.echo(f"{trained.checkpoint}, seed {seed}")
+    if isinstance(result, MatchResult):
+        click.echo("\n".join(_table(result, settings.opening_plies)))
+        return
     click.echo(f"mean {result.mean:g}  std {result.std:g}  episodes {len(result.returns)}")
     click.echo("returns " + " ".join(f"{total:g}" for total in result.returns))
+
+
+def _against(trained: "Trained", given: Mapping[str, Any]) -> "Trained":
+    """Lay what was asked for over the settings of the run."""
+    import attrs
+
+    resolved = trained.plan.resolved
+    run = attrs.evolve(resolved.run, **{k: v for k, v in given.items() if v is not None})
+    plan = attrs.evolve(trained.plan, resolved=attrs.evolve(resolved, run=run))
+    return attrs.evolve(trained, plan=plan)
+
+
+def _table(result: "MatchResult", plies: int) -> Iterator[str]:
+    """Write a match: a line for each colour, and one for both."""
+    from lzcore.engine.match import COLOURS
+
+    games = len(result.returns)
+    yield f"{games} games against {result.opponent}, random plies before each: {plies}"
+    yield f"{'':14}{'wins':>6}{'draws':>7}{'losses':>8}{'score':>8}"
+    parts = [(f"moving {name}", result.standing_as(player)) for player, name in COLOURS.items()]
+    for name, told in [*parts, ("both", result.standing)]:
+        score = f"{told.score:8.3f}" if told.games else f"{'-':>8}"
+        yield f"{name:14}{told.wins:6}{told.draws:7}{told.losses:8}{score}"
+    yield f"Elo {result.standing.elo_text()} at 95 %"

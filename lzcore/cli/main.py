@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name -> ("module:command", what help
     "run": ("lzcore.cli.run:run", "Train a policy on an environment, or resume a run."),
     "eval": ("lzcore.cli.eval:evaluate", "Measure what a run has learned."),
     "watch": ("lzcore.cli.watch:watch", "Record an episode of a run as a moving picture."),
+    "play": ("lzcore.cli.play:play", "Play a game against what a run has learned."),
     "list": ("lzcore.cli.list:list_components", "List what is installed, and what is broken."),
     "config": ("lzcore.cli.config:config", "Show, explain and compare settings."),
     "check-env": ("lzcore.cli.check_env:check_env", "Say whether an environment can be used."),

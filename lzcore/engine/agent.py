@@ -11,9 +11,11 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from lzcore.base.config import PolicySettings
 from lzcore.base.env import Array, Observed
-from lzcore.base.errors import CheckpointError, ShapeError
+from lzcore.base.errors import CheckpointError, ConfigError, ShapeError
 from lzcore.base.policy import Policy
+from lzcore.base.structure import merge, nest, paths_of
 from lzcore.engine.assemble import make_env, make_policy
 from lzcore.engine.checkpoint import BEST, fitting, load_file, numbered
 from lzcore.engine.plan import Plan
@@ -38,6 +40,7 @@ def load_trained(
     *,
     env: Callable[..., Any] | None = None,
     device: str | None = None,
+    num_simulations: int | None = None,
 ) -> Trained:
     """Load what a run has learned, ready to play.
 
@@ -46,8 +49,10 @@ def load_trained(
         checkpoint: a file; None: the best one, or the latest if none was evaluated yet.
         env: what returns the run's environment, where an id alone does not find it.
         device: of torch; None: as in the run.
+        num_simulations: of each search; None: as in the run.
     Raises:
         CheckpointError: directory or checkpoint cannot be read, or hold something else.
+        ConfigError: the policy does not search, or not with so few simulations.
     """
     directory, registry = RunDirectory.open(Path(run_dir)), get_registry()
     path = Path(checkpoint) if checkpoint is not None else _best(directory)
@@ -55,11 +60,26 @@ def load_trained(
     resolved = Resolved.from_toml(directory.read_config(), registry, directory.config)
     if device is not None:
         resolved = attrs.evolve(resolved, policy=attrs.evolve(resolved.policy, device=device))
+    if num_simulations is not None:
+        resolved = attrs.evolve(resolved, policy=_searching(resolved.policy, num_simulations))
     policy = make_policy(resolved, registry, enable_field=["eval"])
     with fitting(path, directory.config):
         policy.eval_mode.load_state_dict(content["policy"]["eval"])
     plan = Plan(resolved=resolved, directory=directory.path, registry=registry, make_env=env)
     return Trained(plan, policy, path)
+
+
+def _searching(policy: PolicySettings, num_simulations: int) -> PolicySettings:
+    """Return the settings with another number of simulations, in whatever table they stand."""
+    names = ("num_simulations", "eval_num_simulations")
+    paths = [path for path in paths_of(type(policy)) if path.rpartition(".")[2] in names]
+    if not paths:
+        raise ConfigError(
+            "The policy has no setting num_simulations, so their number cannot be changed. Leave "
+            "--simulations out."
+        )
+    given = nest(dict.fromkeys(paths, num_simulations))
+    return type(policy).of(merge(policy.to_dict(), given))
 
 
 def _best(directory: RunDirectory) -> Path:

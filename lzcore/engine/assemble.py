@@ -16,14 +16,16 @@ from lzcore.base.ranks import ALONE, Ranks
 from lzcore.base.replay import Buffer, Column
 from lzcore.base.seeding import stream_key
 from lzcore.engine.collector import Collector
-from lzcore.engine.evaluator import Evaluator
+from lzcore.engine.evaluator import Evaluates, Evaluator
 from lzcore.engine.learner import Learner
+from lzcore.engine.match import MatchEvaluator
 from lzcore.engine.plan import Plan
 from lzcore.engine.ranks import share_of
 from lzcore.engine.rundir import RunDirectory
 from lzcore.engine.segments import SegmentCollector
 from lzcore.engine.settings import Resolved
 from lzcore.envs.check import unlike_from
+from lzcore.envs.opponents import make_opponent
 from lzcore.registry import Registry
 
 
@@ -36,7 +38,7 @@ class Parts:
     env: Env
     buffer: Buffer
     collector: Collector
-    evaluator: Evaluator
+    evaluator: Evaluates
     learner: Learner
     ranks: Ranks
 
@@ -82,7 +84,7 @@ def _joined(plan: Plan, policy: Policy, env: Env, ranks: Ranks) -> Parts:
         env=env,
         buffer=buffer,
         collector=_collector(plan, policy, columns, env),
-        evaluator=make_evaluator(plan, policy, seed),
+        evaluator=make_evaluator(plan, policy, seed, like=env),
         learner=Learner(policy, buffer, share_of(loop.batch_size, ranks), diverged, ranks),
         ranks=ranks,
     )
@@ -147,18 +149,48 @@ def make_env(plan: Plan, num_envs: int, *, evaluation: bool = False) -> Env:
     return env
 
 
-def make_evaluator(plan: Plan, policy: Policy, seed: int, purpose: str = "eval") -> Evaluator:
+def make_evaluator(
+    plan: Plan, policy: Policy, seed: int, purpose: str = "eval", like: Env | None = None
+) -> Evaluates:
     """Make an evaluator for a policy in the plan's environment.
 
     Args:
-        plan: names the environment.
+        plan: names the environment, and the opponent in games for two.
         policy: that plays.
         seed: together with `purpose`, decides the reset seeds of every episode.
         purpose: "eval" while a run goes on; another name for other episodes.
+        like: an environment of the plan, to see what it is; None: one is made for that.
+    Raises:
+        ConfigError, UnknownNameError, PluginError: there is no such opponent, or it cannot play.
     """
+    key = stream_key(seed, purpose)
+    env = like or make_env(plan, 1, evaluation=True)
+    try:
+        if is_match(env):
+            return _match_evaluator(plan, policy, key, env)
+    finally:
+        if like is None:
+            env.close()
     num_envs = policy.loop_settings().evaluator_env_num
-    make = partial(make_env, plan, num_envs, evaluation=True)
-    return Evaluator(make, policy, stream_key(seed, purpose))
+    return Evaluator(partial(make_env, plan, num_envs, evaluation=True), policy, key)
+
+
+def is_match(env: Env) -> bool:
+    """Whether evaluations are matches: a game for two whose rules are known."""
+    return env.spaces.players == 2 and getattr(env, "simulator", None) is not None
+
+
+def _match_evaluator(plan: Plan, policy: Policy, key: int, env: Any) -> MatchEvaluator:
+    run = plan.resolved.run
+    return MatchEvaluator(
+        env.simulator,
+        policy,
+        key,
+        (run.opponent, make_opponent(run.opponent, env.simulator, plan.registry)),
+        run.opening_plies,
+        frame_dtype=env.spaces.frame_dtype,
+        max_moves=plan.resolved.env.get("max_moves"),
+    )
 
 
 @contextmanager

@@ -40,6 +40,15 @@ class RunSettings(Settings):
         check=v.optional(v.ge(1)),
     )
     eval_at_start: bool = setting(False, "Evaluate before the first step too.")
+    opponent: str = setting(
+        "random", "Who a two-player game is evaluated against: `lz list` names them."
+    )
+    opening_plies: int = setting(
+        2,
+        "Random moves that each game of an evaluation against the opponent begins with.",
+        unit="plies",
+        check=v.ge(0),
+    )
     checkpoint_every: int = setting(
         1, "Iterations between checkpoints.", unit="iterations", check=v.ge(1)
     )

@@ -11,7 +11,7 @@ import attrs
 
 from lzcore.base.policy import Policy
 from lzcore.engine.checkpoint import BEST, CheckpointStore, load_file
-from lzcore.engine.evaluator import EvaluationResult, Evaluator
+from lzcore.engine.evaluator import Evaluates, EvaluationResult
 from lzcore.engine.plan import Run
 from lzcore.registry import Relay
 
@@ -25,12 +25,12 @@ class Evaluations:
         self,
         run: Run,
         policy: Policy,
-        evaluator: Evaluator,
+        evaluator: Evaluates,
         store: CheckpointStore,
         hook: Relay,
         *,
         every: int,
-        offline: Callable[[], tuple[Policy, Evaluator]] | None = None,
+        offline: Callable[[], tuple[Policy, Evaluates]] | None = None,
     ) -> None:
         """Prepare them.
 
@@ -106,7 +106,7 @@ class Evaluations:
         return goal is not None and reached is not None and reached >= goal
 
     def _measure(
-        self, evaluator: Evaluator, at: Mapping[str, int], content: Mapping[str, Any]
+        self, evaluator: Evaluates, at: Mapping[str, int], content: Mapping[str, Any]
     ) -> None:
         run, counters = self._run, self._run.counters
         counters.evaluation += 1

@@ -5,7 +5,7 @@ belong to the evaluation.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
@@ -34,6 +34,13 @@ class EvaluationResult:
         """Standard deviation of the returns themselves (divided by their number)."""
         return float(np.std(self.returns))
 
+    def summary(self) -> str:
+        """Return what happened, in one line."""
+        return (
+            f"{self.mean:.1f} +- {self.std:.1f} ({min(self.returns):g} to {max(self.returns):g}) "
+            f"over {len(self.returns)} episodes"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for logs."""
         return {
@@ -47,6 +54,16 @@ class EvaluationResult:
             "returns": list(self.returns),
             "lengths": list(self.lengths),
         }
+
+
+class Evaluates(Protocol):
+    """Measures the policy that it was made for."""
+
+    def evaluate(self, number: int, episodes: int, clock: Clock | None = None) -> EvaluationResult:
+        """Play `episodes` episodes; see `Evaluator.evaluate`."""
+
+    def close(self) -> None:
+        """Let go of what is held."""
 
 
 class Evaluator:

@@ -73,10 +73,8 @@ class Progress:
         """Print an evaluation on a line of its own."""
         counters = run.counters
         self._print(
-            f"evaluation {counters.evaluation}: {result.mean:.1f} +- {result.std:.1f} "
-            f"({min(result.returns):g} to {max(result.returns):g}) over {len(result.returns)} "
-            f"episodes, after {counters.env_step:,} env steps and {counters.learn_step:,} learn "
-            f"steps in {_clock(run.seconds)}"
+            f"evaluation {counters.evaluation}: {result.summary()}, after {counters.env_step:,} "
+            f"env steps and {counters.learn_step:,} learn steps in {_clock(run.seconds)}"
         )
 
     @hookimpl

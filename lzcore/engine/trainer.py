@@ -18,7 +18,7 @@ from lzcore.base.seeding import derive_seed, stream_key
 from lzcore.engine.assemble import Parts, assemble, make_evaluator, make_policy, seed_torch
 from lzcore.engine.clock import Clock
 from lzcore.engine.evaluations import Evaluations
-from lzcore.engine.evaluator import Evaluator
+from lzcore.engine.evaluator import Evaluates
 from lzcore.engine.interrupt import Interrupts
 from lzcore.engine.learner import reanalyses_due, steps_allowed, steps_owed
 from lzcore.engine.metrics import JsonLines
@@ -130,7 +130,7 @@ class Trainer:
         own = (MetricsLog(), *(TensorBoard() for _ in range(self._run.settings.tensorboard)))
         return self._plan.registry.observers((*own, *self._plan.observers))
 
-    def _second_policy(self) -> tuple[Policy, Evaluator]:
+    def _second_policy(self) -> tuple[Policy, Evaluates]:
         policy = make_policy(self._plan.resolved, self._plan.registry, enable_field=["eval"])
         return policy, make_evaluator(self._plan, policy, self._run.settings.seed)
 

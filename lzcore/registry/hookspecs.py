@@ -95,7 +95,12 @@ def lz_register_envs() -> Sequence[EnvSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def lz_register_opponents() -> Sequence[OpponentSpec]:  # type: ignore[empty-body]
-    """Name the opponents for two-player games that this distribution provides."""
+    """Name the opponents for two-player games that this distribution provides.
+
+    Returns:
+        Specs whose class is a `lzcore.base.Opponent`, made as `Class(simulator, argument)`: of
+        "mcts:1000" the argument is "1000". Runs name one in `run.opponent`.
+    """
 
 
 @hookspec
@@ -169,7 +174,8 @@ def lz_evaluated(run: Any, result: Any) -> None:
         run: as in `lz_run_started`.
         result: `lzcore.engine.evaluator.EvaluationResult`: the `returns` and `lengths` of its
             episodes, their `mean` and `std`, and `at`, the steps after which the weights were
-            taken.
+            taken. In a game for two, `lzcore.engine.match.MatchResult`, which is one and tells
+            wins, draws and losses too.
     """
 
 

@@ -129,7 +129,7 @@ class OpponentSpec(Spec):
 
     kind, word, main = "opponents", "opponent", "opponent"
 
-    opponent: str = _class_path()
+    opponent: str = _class_path()  # a lzcore.base.Opponent, made as Class(simulator, argument)
 
 
 @attrs.frozen(kw_only=True)

@@ -17,7 +17,7 @@ def fake_site(tmp_path_factory):
     info = site / "lz_tiny-1.5.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lz-tiny\nVersion: 1.5\n")
-    (info / "entry_points.txt").write_text("[lzcore]\ntiny = engine_fakes\n")
+    (info / "entry_points.txt").write_text("[lzcore]\ntiny = engine_fakes\nmatch = match_fakes\n")
     return site
 
 
@@ -30,5 +30,18 @@ def tiny_installed(fake_site, monkeypatch):
     monkeypatch.setenv("LZ_PLUGINS", "tiny")
     get_registry(reload=True)
     yield {**os.environ, "PYTHONPATH": os.pathsep.join([str(fake_site), HERE])}
+    monkeypatch.undo()
+    get_registry(reload=True)
+
+
+@pytest.fixture
+def noughts_installed(fake_site, monkeypatch):
+    """The same with a game for two, and a policy that plays it."""
+    from lzcore.registry import get_registry
+
+    monkeypatch.syspath_prepend(fake_site)
+    monkeypatch.setenv("LZ_PLUGINS", "match")
+    get_registry(reload=True)
+    yield
     monkeypatch.undo()
     get_registry(reload=True)

@@ -49,9 +49,9 @@ def test_every_component_stands_in_a_row_of_its_own_with_where_it_comes_from(lis
 
     assert done.exit_code == 0
     assert done.output.splitlines()[:3] == [
-        "KIND              NAME       DISTRIBUTION  VERSION  STATE  SUMMARY",
-        "model             deeper     lz-nets       1.0      ok     The deeper net.",
-        "model             small      lz-nets       1.0      ok     The small net.",
+        "KIND              NAME        DISTRIBUTION  VERSION  STATE  SUMMARY",
+        "model             deeper      lz-nets       1.0      ok     The deeper net.",
+        "model             small       lz-nets       1.0      ok     The small net.",
     ]
     assert any(
         row.split()[:5] == ["buffer", "replay", "lzcore", lzcore.__version__, "ok"]
@@ -82,7 +82,7 @@ def test_the_core_alone_says_what_could_be_installed(listing):
 
     start = lines.index("Not installed:")
     assert [line.split()[:3] for line in lines[start + 1 :]] == [
-        ["pip", "install", name] for name in ("lz-ctree", "lz-ptree", "lz-muzero")
+        ["pip", "install", name] for name in ("lz-ctree", "lz-ptree", "lz-openspiel", "lz-muzero")
     ]
 
 

@@ -280,7 +280,7 @@ def answer(
         told |= {short: told[name] for name, short in SPELLINGS.items()}
         return told | {name: rows[row] for name, rows in (besides or {}).items()}
 
-    return Decisions(asked.env_id, columns, describe)
+    return Decisions(asked.env_id, columns, describe, found)
 
 
 def _told(asked: Asked, found: SearchResult, row: int) -> Any:
