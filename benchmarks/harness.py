@@ -15,7 +15,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-VERSIONED = ("lzcore", "lz-ctree", "lz-ptree", "lz-muzero", "numpy", "torch", "gymnasium")
+VERSIONED = ("lzcore", "lz-ctree", "lz-ptree", "lz-openspiel", "lz-muzero", "numpy", "torch", "gymnasium")
 
 
 def timed(call: Callable[[], Any], seconds: float) -> dict[str, float]:

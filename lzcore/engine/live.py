@@ -114,6 +114,7 @@ class LiveEpisodes:
     def _shown(self) -> dict[str, Array]:
         """Return all that environments have shown lately, name -> (N, ...)."""
         fields = self._stage.latest.observed(self._env_id)._asdict()
+        del fields["states"], fields["simulator"]  # no plain data; the same actions lead to them
         shown = {name: values for name, values in fields.items() if values is not None}
         return {**shown, "return": self._return.copy()}
 

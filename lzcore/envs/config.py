@@ -1,5 +1,6 @@
-"""Settings of a Gymnasium environment: the `env` table of a run."""
+"""Settings of Gymnasium environments and of games: the `env` table of a run."""
 
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 import attrs
@@ -67,3 +68,36 @@ class GymSettings(Settings):
     def for_evaluation(self) -> Self:
         """Return the same settings without what only learning may see: clip and lost lives."""
         return attrs.evolve(self, reward_clip=False, episodic_life=False)
+
+
+@attrs.frozen(kw_only=True)
+class GameSettings(Settings):
+    """How episodes of a game whose rules are known begin and end, and who plays them."""
+
+    max_moves: int | None = setting(
+        None,
+        "Plies after which a game is truncated and counts as drawn; none: the game's own end.",
+        unit="plies",
+        check=v.optional(v.ge(1)),
+    )
+    opening_moves: int = setting(
+        0,
+        "Plies at the beginning of each game that are drawn uniformly, from the episode's seed.",
+        unit="plies",
+        check=v.ge(0),
+    )
+    bot: str | None = setting(
+        None,
+        "An opponent that plays the other side, such as random: a step is then the agent's move "
+        "and the answer, and the episode's seed says which side begins. none: whoever acts plays "
+        "both sides.",
+        check=v.optional(v.min_len(1)),
+    )
+
+    def conflicts(self) -> Iterator[str]:
+        """Yield a line if no move would be left to the agent."""
+        if self.max_moves is not None and self.opening_moves >= self.max_moves:
+            yield (
+                f"opening_moves is {self.opening_moves} and max_moves {self.max_moves}, which "
+                "leaves no move to anyone. Make max_moves larger."
+            )

@@ -82,7 +82,7 @@ def test_the_core_alone_says_what_could_be_installed(listing):
 
     start = lines.index("Not installed:")
     assert [line.split()[:3] for line in lines[start + 1 :]] == [
-        ["pip", "install", name] for name in ("lz-ctree", "lz-ptree", "lz-muzero")
+        ["pip", "install", name] for name in ("lz-ctree", "lz-ptree", "lz-openspiel", "lz-muzero")
     ]
 
 

@@ -20,6 +20,7 @@ SOURCES = {
     "lzcore": ROOT,
     "lz_ctree": ROOT / "plugins/lz_ctree",
     "lz_ptree": ROOT / "plugins/lz_ptree",
+    "lz_openspiel": ROOT / "plugins/lz_openspiel",
     "lz_muzero": ROOT / "plugins/lz_muzero",
 }
 OURS = ("lzcore", "lz_", "_lz_", "__editable__", "lz-")

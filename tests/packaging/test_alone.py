@@ -6,9 +6,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NEEDS = {"lzcore": [], "lz_ctree": [], "lz_ptree": [], "lz_muzero": ["lz_ctree"]}
+NEEDS = {
+    "lzcore": [],
+    "lz_ctree": [],
+    "lz_ptree": [],
+    "lz_openspiel": [],
+    "lz_muzero": ["lz_ctree"],
+}
 TESTS = {"lzcore": "tests/core"} | {
-    name: f"plugins/{name}/tests" for name in ("lz_ctree", "lz_ptree", "lz_muzero")
+    name: f"plugins/{name}/tests" for name in ("lz_ctree", "lz_ptree", "lz_openspiel", "lz_muzero")
 }
 
 
