@@ -65,9 +65,7 @@ class ActingPolicy(Policy):
     @classmethod
     def settings_for(cls, spaces: Spaces, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings that the environment's spaces decide, as a nested dict."""
-        # the ends of the scale are known where somebody wins and somebody loses
-        mcts = {"q_transform": "min_max"} if spaces.players == 2 else {}
-        return {"model": shapes.model_settings(spaces, given.get("model", {})), "mcts": mcts}
+        return {"model": shapes.model_settings(spaces, given.get("model", {}))}
 
     # --- construction --------------------------------------------------------------------------
 
@@ -120,7 +118,7 @@ class ActingPolicy(Policy):
 
     def facts(self) -> dict[str, str]:
         """Return which tree searches, and a remark if a better one is missing."""
-        spec = self._tree_spec(self._cfg.mcts.num_simulations, 0)
+        spec = self._tree_spec(self._cfg.mcts.num_simulations)
         name, remark = choose_tree(self._cfg.tree, spec, prefer_compiled=self._cfg.mcts_ctree)
         told = {"tree": f"{name}. {remark}" if remark else name}
         return told | ({"torch_compile": self._compiling} if self._compiling else {})
@@ -194,7 +192,7 @@ class ActingPolicy(Policy):
         count = cfg.mcts.num_simulations
         if mode == "eval":
             count = cfg.mcts.eval_num_simulations or count
-        spec = self._tree_spec(count, simulator.num_outcomes)
+        spec = self._tree_spec(count, simulator)
         tree = make_tree(cfg.tree, spec, prefer_compiled=cfg.mcts_ctree)
         dynamics = SimulatedDynamics(simulator, self._evaluate, spec, cfg.mcts.max_moves)
         self._planners[mode] = Planner(tree, dynamics, simulator, count)
@@ -208,17 +206,20 @@ class ActingPolicy(Policy):
                 "actions; make the two equal."
             )
 
-    def _tree_spec(self, num_simulations: int, num_outcomes: int) -> TreeSpec:
+    def _tree_spec(self, num_simulations: int, simulator: Simulator | None = None) -> TreeSpec:
+        """Return what is searched; None: in a game of two players without chance."""
         mcts = self._cfg.mcts
+        # where somebody wins and somebody loses, the ends of the scale are known
+        alone = simulator is not None and simulator.spaces.players == 1
         return TreeSpec(
             num_simulations=num_simulations,
             num_actions=self._num_actions,
-            num_chance_outcomes=num_outcomes,
+            num_chance_outcomes=0 if simulator is None else simulator.num_outcomes,
             chance_select=mcts.chance_select,
             max_depth=mcts.max_depth,
             pb_c_base=mcts.pb_c_base,
             pb_c_init=mcts.pb_c_init,
-            q_transform=mcts.q_transform,
+            q_transform=mcts.q_transform or ("parent_and_siblings" if alone else "min_max"),
             q_bounds=mcts.q_bounds,
             range_floor=mcts.value_delta_max,
             fpu=mcts.fpu,

@@ -110,10 +110,10 @@ class MctsSettings(Settings):
     )
     pb_c_base: float = setting(19652, "Visits at which exploration begins to grow.", check=POSITIVE)
     pb_c_init: float = setting(1.25, "Weight of exploration at few visits.", check=WEIGHT)
-    q_transform: QTransform = setting(
-        "parent_and_siblings",
-        "How q-values are scaled before exploration is added; min_max goes by q_bounds, and a run "
-        "sets it for games of two players.",
+    q_transform: QTransform | None = setting(
+        None,
+        "How q-values are scaled before exploration is added; none: min_max, by q_bounds, in games "
+        "of two players, else parent_and_siblings.",
         extension=True,
     )
     q_bounds: tuple[float, float] = setting(

@@ -14,7 +14,7 @@ from lz_alphazero import losses, shapes
 from lz_alphazero.asked import Asked
 from lz_alphazero.config import GumbelAlphaZeroConfig
 from lz_alphazero.policy import AlphaZeroPolicy
-from lzcore.base import Column, SearchResult, Spaces, TreeSpec, derive_seed
+from lzcore.base import Column, SearchResult, Simulator, Spaces, TreeSpec, derive_seed
 from lzcore.base.tree import Array
 from lzcore.search import gumbel_noise
 
@@ -28,9 +28,7 @@ class GumbelAlphaZeroPolicy(AlphaZeroPolicy):
     @classmethod
     def settings_for(cls, spaces: Spaces, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings that the environment's spaces decide, as a nested dict."""
-        found = super().settings_for(spaces, given)
-        del found["mcts"]  # values are rescaled by the rule's own settings
-        return shapes.counted(found, spaces)
+        return shapes.counted(super().settings_for(spaces, given), spaces)
 
     @classmethod
     def columns(cls, cfg: Any, spaces: Spaces) -> tuple[Column, ...]:
@@ -38,10 +36,10 @@ class GumbelAlphaZeroPolicy(AlphaZeroPolicy):
         improved = Column("improved_probs", (spaces.action.size,), np.float32)
         return (*super().columns(cfg, spaces), improved)
 
-    def _tree_spec(self, num_simulations: int, num_outcomes: int) -> TreeSpec:
+    def _tree_spec(self, num_simulations: int, simulator: Simulator | None = None) -> TreeSpec:
         mcts = self._cfg.mcts
         return attrs.evolve(
-            super()._tree_spec(num_simulations, num_outcomes),
+            super()._tree_spec(num_simulations, simulator),
             rule="gumbel",
             max_num_considered_actions=mcts.max_num_considered_actions,
             maxvisit_init=mcts.maxvisit_init,

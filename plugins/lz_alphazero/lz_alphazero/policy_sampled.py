@@ -16,7 +16,7 @@ from lz_alphazero import losses, shapes
 from lz_alphazero.asked import Asked
 from lz_alphazero.config import SampledAlphaZeroConfig
 from lz_alphazero.policy import AlphaZeroPolicy
-from lzcore.base import Column, SearchResult, Spaces, State, TreeSpec, Windows
+from lzcore.base import Column, SearchResult, Simulator, Spaces, State, TreeSpec, Windows
 from lzcore.base.tree import Array
 from lzcore.search import dirichlet_noise
 
@@ -48,10 +48,10 @@ class SampledAlphaZeroPolicy(AlphaZeroPolicy):
 
     # --- positions to decisions -------------------------------------------------------------------
 
-    def _tree_spec(self, num_simulations: int, num_outcomes: int) -> TreeSpec:
+    def _tree_spec(self, num_simulations: int, simulator: Simulator | None = None) -> TreeSpec:
         mcts = self._cfg.mcts
         return attrs.evolve(
-            super()._tree_spec(num_simulations, num_outcomes),
+            super()._tree_spec(num_simulations, simulator),
             num_sampled_actions=self._num_slots,
             sample_mode=mcts.sample_mode,
             sample_temperature=mcts.sample_temperature,

@@ -52,8 +52,8 @@ def model_settings(spaces: Spaces, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def counted(found: dict[str, Any], spaces: Spaces) -> dict[str, Any]:
-    """Return settings with the number of actions in their `mcts` table, as the variants have it."""
-    return {**found, "mcts": {**found.get("mcts", {}), "action_space_size": spaces.action.size}}
+    """Return settings with the number of actions in an `mcts` table, where the variants have it."""
+    return {**found, "mcts": {"action_space_size": spaces.action.size}}
 
 
 def stored_columns(spaces: Spaces, *, slots: int, masks: bool) -> tuple[Column, ...]:
