@@ -176,8 +176,9 @@ class ActingPolicy(Policy):
 
     def _search(self, mode: str, asked: Asked, seeds: Array, noise: Array | None) -> SearchResult:
         """Run one search for each row, from its own (N,) uint64 seed."""
+        planner = self._planner(mode)
         try:
-            return self._planner(mode).search(asked.states, derive_seed(seeds, _TREE), noise)
+            return planner.search(asked.states, derive_seed(seeds, _TREE), noise)
         except ValueError as err:  # the tree names the root; name the environment
             ids = asked.env_id[:64].tolist()
             raise DecisionError(f"{err} The roots are, in order, environments {ids}.") from err
