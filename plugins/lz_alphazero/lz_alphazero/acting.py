@@ -212,6 +212,7 @@ class ActingPolicy(Policy):
         mcts = self._cfg.mcts
         # where somebody wins and somebody loses, the ends of the scale are known
         alone = simulator is not None and simulator.spaces.players == 1
+        fitting = "parent_and_siblings" if alone else "min_max"
         return TreeSpec(
             num_simulations=num_simulations,
             num_actions=self._num_actions,
@@ -220,7 +221,7 @@ class ActingPolicy(Policy):
             max_depth=mcts.max_depth,
             pb_c_base=mcts.pb_c_base,
             pb_c_init=mcts.pb_c_init,
-            q_transform=mcts.q_transform or ("parent_and_siblings" if alone else "min_max"),
+            q_transform=fitting if mcts.q_transform == "auto" else mcts.q_transform,
             q_bounds=mcts.q_bounds,
             range_floor=mcts.value_delta_max,
             fpu=mcts.fpu,

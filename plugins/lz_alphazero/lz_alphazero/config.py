@@ -110,9 +110,9 @@ class MctsSettings(Settings):
     )
     pb_c_base: float = setting(19652, "Visits at which exploration begins to grow.", check=POSITIVE)
     pb_c_init: float = setting(1.25, "Weight of exploration at few visits.", check=WEIGHT)
-    q_transform: QTransform | None = setting(
-        None,
-        "How q-values are scaled before exploration is added; none: min_max, by q_bounds, in games "
+    q_transform: Literal["auto"] | QTransform = setting(
+        "auto",
+        "How q-values are scaled before exploration is added; auto: min_max, by q_bounds, in games "
         "of two players, else parent_and_siblings.",
         extension=True,
     )
