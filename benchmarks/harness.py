@@ -15,8 +15,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-VERSIONED = ("lzcore", "lz-ctree", "lz-ptree", "lz-openspiel", "lz-muzero")
-VERSIONED += ("numpy", "torch", "gymnasium", "open-spiel")
+OURS = ("lzcore", "lz-ctree", "lz-ptree", "lz-openspiel", "lz-alphazero", "lz-muzero")
+VERSIONED = (*OURS, "numpy", "torch", "gymnasium", "open-spiel")
 
 
 def timed(call: Callable[[], Any], seconds: float) -> dict[str, float]:

@@ -40,6 +40,10 @@ class ReplayError(LzError):
     """Replay data that is missing, damaged or does not fit the columns of the policy."""
 
 
+class DecisionError(LzError, ValueError):
+    """Something that no decision can be made from; the message names the environment."""
+
+
 class DivergedError(LzError, RuntimeError):
     """A loss that is no longer a number; the batch that caused it has been saved."""
 

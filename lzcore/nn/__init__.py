@@ -2,7 +2,8 @@
 
 `support` turns scalars into bins and back, `blocks` holds the layers that networks are stacked
 from, `latent` keeps latent states in range, `consistency` compares them, `activity` looks for
-silent neurons.
+silent neurons. `optim` makes optimisers, `schedules` says what changes with progress, `state`
+keeps state dicts on the CPU.
 """
 
 from lzcore.nn.activity import ActivityProbe

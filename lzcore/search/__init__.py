@@ -2,10 +2,12 @@
 
 `search` runs it; `LearnedDynamics` plans in a model's latent states, `ChanceDynamics` in one that
 knows of chance, `SimulatedDynamics` with the rules of a game; `make_tree` picks an installed tree;
-`dirichlet_noise` and `gumbel_noise` draw what a search mixes in at its root; `outline` and `to_dot`
+`dirichlet_noise` and `gumbel_noise` draw what a search mixes in at its root; `tempered` and `draw`
+go from its visits to an action; `outline` and `to_dot`
 show what it did.
 """
 
+from lzcore.search.choice import draw, entropy_bits, tempered
 from lzcore.search.dynamics import ChanceDynamics, Dynamics, LearnedDynamics
 from lzcore.search.inference import Inference, State
 from lzcore.search.inspect import outline, to_dot
@@ -24,9 +26,12 @@ __all__ = [
     "State",
     "choose_tree",
     "dirichlet_noise",
+    "draw",
+    "entropy_bits",
     "gumbel_noise",
     "make_tree",
     "outline",
     "search",
+    "tempered",
     "to_dot",
 ]

@@ -24,7 +24,7 @@ class SimulatedDynamics:
     """Plays the parents' positions on, and asks a network about all new ones in one call.
 
     A finished game is worth its outcome and is never asked about. A game that has reached
-    `max_moves` is over, and worth nothing to either side.
+    `max_moves` is over, and worth nothing to either side; a root that has is searched all the same.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class SimulatedDynamics:
         """Evaluate B positions and remember them as node 0."""
         self._states = [[None] * len(states) for _ in range(self._spec.num_nodes)]
         self._states[0] = list(states)
-        return self._evaluated(states)
+        seen = self._simulator.look(states)
+        return self._evaluated(seen, seen.terminal)
 
     def expand(self, leaves: Leaves) -> Evaluation:
         """Play on from the parents of the leaves that need it; the other rows are 0."""
@@ -72,14 +73,13 @@ class SimulatedDynamics:
         nodes = leaves.node[needed].tolist()
         for node, root, state in zip(nodes, roots, after, strict=True):
             self._states[node][root] = state
-        found = self._evaluated(after)
+        seen = self._simulator.look(after)
+        found = self._evaluated(seen, self._over(seen))
         return found if len(needed) == num_rows else spread(found, needed, num_rows)
 
-    def _evaluated(self, states: Sequence[State]) -> Evaluation:
-        seen = self._simulator.look(states)
-        over = self._over(seen)
+    def _evaluated(self, seen: Positions, over: Array) -> Evaluation:
         value = np.where(seen.terminal, seen.value, 0.0)
-        logits = np.zeros((len(states), self._spec.num_logits))
+        logits = np.zeros((len(over), self._spec.num_logits))
         asked = np.flatnonzero(~over)
         if len(asked):
             told, worth = self._evaluate(seen.observation[asked], seen.legal_actions[asked])

@@ -21,6 +21,7 @@ SOURCES = {
     "lz_ctree": ROOT / "plugins/lz_ctree",
     "lz_ptree": ROOT / "plugins/lz_ptree",
     "lz_openspiel": ROOT / "plugins/lz_openspiel",
+    "lz_alphazero": ROOT / "plugins/lz_alphazero",
     "lz_muzero": ROOT / "plugins/lz_muzero",
 }
 OURS = ("lzcore", "lz_", "_lz_", "__editable__", "lz-")

@@ -11,10 +11,12 @@ NEEDS = {
     "lz_ctree": [],
     "lz_ptree": [],
     "lz_openspiel": [],
+    "lz_alphazero": ["lz_ctree", "lz_openspiel"],
     "lz_muzero": ["lz_ctree"],
 }
 TESTS = {"lzcore": "tests/core"} | {
-    name: f"plugins/{name}/tests" for name in ("lz_ctree", "lz_ptree", "lz_openspiel", "lz_muzero")
+    name: f"plugins/{name}/tests"
+    for name in ("lz_ctree", "lz_ptree", "lz_openspiel", "lz_alphazero", "lz_muzero")
 }
 
 

@@ -97,6 +97,14 @@ def test_a_game_that_reaches_max_moves_is_drawn_unless_it_is_won_there():
     assert len(network.calls) == 1
 
 
+def test_a_root_beyond_max_moves_is_searched_and_still_sees_a_win():
+    """A game that its environment lets go on has to be played on."""
+    found, *_ = searched([board("xx./oo./...")], 30, max_moves=2)
+
+    assert found.q_value.tolist() == [[0.0, 0.0, 1.0, *[0.0] * 6]]
+    assert found.visit_count[0].argmax() == 2
+
+
 def test_rows_that_a_tree_knows_are_left_out():
     """Of two roots one is soon searched to its ends; the other goes on."""
     _, _, network = searched([board("xox/oxo/ox."), board(".........")], 12)

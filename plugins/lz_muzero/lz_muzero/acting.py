@@ -15,7 +15,6 @@ from lz_muzero import decisions, shapes
 from lz_muzero.config import MuZeroConfig
 from lz_muzero.context import Context, ContextDynamics, RememberingPolicy
 from lz_muzero.decisions import Array, Asked, DecisionError
-from lz_muzero.schedules import collect_epsilon, collect_temperature
 from lzcore.base import (
     Column,
     ConfigError,
@@ -33,6 +32,7 @@ from lzcore.base import (
     stream_key,
     uniform,
 )
+from lzcore.nn.schedules import collect_epsilon, collect_temperature
 from lzcore.registry import get_registry
 from lzcore.search import (
     Dynamics,
@@ -40,8 +40,10 @@ from lzcore.search import (
     LearnedDynamics,
     choose_tree,
     dirichlet_noise,
+    draw,
     make_tree,
     search,
+    tempered,
 )
 
 # what one decision draws, each from its own seed
@@ -245,7 +247,7 @@ class ActingPolicy(RememberingPolicy):
         found = self._search(self._eval_planner, asked, seeds, noisy=False)
         best = self._actions(found, self._best(found, asked))
         self._follow("eval", asked.env_id, best)
-        return self._answer(asked, found, best, decisions.tempered(found.visit_count, 1.0))
+        return self._answer(asked, found, best, tempered(found.visit_count, 1.0))
 
     def decide_at_random(self, seen: Observed) -> Decisions:
         """Decide uniformly over legal actions; the target is uniform, the root value unknown."""
@@ -253,8 +255,8 @@ class ActingPolicy(RememberingPolicy):
         asked = self._asked(observation, seen.action_mask, seen.to_play, seen.env_id)
         seeds = self._streams["random"].next(asked.env_id)
         found = self._at_random(asked, seeds)
-        uniformly = decisions.tempered(found.visit_count, 1.0)
-        edge = decisions.draw(uniformly, uniform(seeds, _ACTION))
+        uniformly = tempered(found.visit_count, 1.0)
+        edge = draw(uniformly, uniform(seeds, _ACTION))
         self._reset_collect(asked.env_id.tolist())  # no network has seen where these actions lead
         return self._answer(asked, found, self._actions(found, edge), uniformly)
 
@@ -323,7 +325,7 @@ class ActingPolicy(RememberingPolicy):
         self, found: SearchResult, asked: Asked, seeds: Array, temperature: float, epsilon: float
     ) -> tuple[Array, Array]:
         """Return (N,) actions to take and the (N, A) distribution of tempered visits."""
-        probability = decisions.tempered(found.visit_count, temperature)
+        probability = tempered(found.visit_count, temperature)
         if self._cfg.eps.eps_greedy_exploration_in_collect:
             best = self._actions(found, self._best(found, asked))
             return self._explore(best, asked, epsilon, seeds), probability
@@ -332,7 +334,7 @@ class ActingPolicy(RememberingPolicy):
 
     def _pick(self, found: SearchResult, asked: Asked, probability: Array, u: Array) -> Array:
         """Return the (N,) edges to collect with, drawn by (N,) uniforms."""
-        return decisions.draw(probability, u)
+        return draw(probability, u)
 
     def _best(self, found: SearchResult, asked: Asked) -> Array:
         """Return the (N,) most visited edges, the lowest of equals."""

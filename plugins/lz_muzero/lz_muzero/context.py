@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from lz_muzero.decisions import Array
-from lz_muzero.state import need, on_cpu
 from lzcore.base import Evaluation, Policy
+from lzcore.nn.state import need, on_cpu
 from lzcore.search import Inference, LearnedDynamics, State
 
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lzcore.base import Decisions, Evaluation, LzError, SearchResult
+from lzcore.base import DecisionError, Decisions, Evaluation, SearchResult
+from lzcore.search.choice import draw, entropy_bits
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -22,10 +23,6 @@ SPELLINGS = {  # the documented interface knows each of these under two names
     "predicted_value": "pred_value",
     "predicted_policy_logits": "policy_logits",
 }
-
-
-class DecisionError(LzError, ValueError):
-    """Something that no decision can be made from; the message names the environment."""
 
 
 # --- what is asked --------------------------------------------------------------------------------
@@ -156,33 +153,6 @@ def check_finite(evaluation: Evaluation, asked: Asked) -> None:
 # --- which action ---------------------------------------------------------------------------------
 
 
-def tempered(visits: Array, temperature: float) -> npt.NDArray[np.float64]:
-    """Return (N, A) probabilities proportional to visits ** (1 / temperature).
-
-    Args:
-        visits: (N, A) counts or weights >= 0, with at least one positive in each row.
-        temperature: 0 puts everything on the lowest-numbered most visited action.
-    Raises:
-        DecisionError: temperature is negative, infinite or not a number.
-    Source:
-        arXiv:1911.08265, appendix D; in log space, so that small temperatures do not overflow.
-    """
-    if not 0.0 <= temperature < np.inf:
-        raise DecisionError(f"temperature is {temperature}; expected a number of at least 0.")
-    if temperature == 0.0:
-        return np.eye(visits.shape[1])[visits.argmax(axis=1)]
-    with np.errstate(divide="ignore", over="ignore"):  # of no visits; of a tiny temperature
-        log_visits = np.log(visits.astype(np.float64))
-        weight = np.exp((log_visits - log_visits.max(axis=1, keepdims=True)) / temperature)
-    return weight / weight.sum(axis=1, keepdims=True)
-
-
-def draw(probability: Array, u: Array) -> npt.NDArray[np.int64]:
-    """Draw one action for each row: (N, A) probabilities and (N,) uniforms in [0, 1)."""
-    total = np.cumsum(probability, axis=1)
-    return (total <= u[:, None] * total[:, -1:]).sum(axis=1)
-
-
 def explore(greedy: Array, legal: Array, epsilon: float, coin: Array, pick: Array) -> Array:
     """Replace greedy actions by uniform legal ones with probability epsilon.
 
@@ -201,12 +171,6 @@ def masked_softmax(logits: Array, legal: Array) -> npt.NDArray[np.float64]:
     masked = np.where(legal, logits.astype(np.float64), -np.inf)
     weight = np.exp(masked - masked.max(axis=1, keepdims=True))
     return weight / weight.sum(axis=1, keepdims=True)
-
-
-def entropy_bits(probability: Array) -> npt.NDArray[np.float64]:
-    """Return the (N,) entropies of (N, A) distributions, in bits."""
-    safe = np.where(probability > 0.0, probability, 1.0)
-    return -(probability * np.log2(safe)).sum(axis=1)
 
 
 # --- what is answered -----------------------------------------------------------------------------

@@ -28,13 +28,13 @@ from lz_muzero.monitor import (
     probing,
     to_floats,
 )
-from lz_muzero.optim import make_optimizer, make_scheduler
 from lz_muzero.reanalysis import AUGMENT
 from lz_muzero.rnd import NOVELTY, RND, min_max
-from lz_muzero.state import need, on_cpu
 from lz_muzero.targets import CurrentBatch, TargetBatch, TargetingPolicy
 from lzcore.base import DivergedError, NetworkOutput, ShapeError
 from lzcore.nn import scalar_transform
+from lzcore.nn.optim import make_optimizer, make_scheduler
+from lzcore.nn.state import need, on_cpu
 
 
 class MuZeroPolicy(TargetingPolicy):

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lz_muzero.decisions import Array, draw
+from lz_muzero.decisions import Array
 from lzcore.base import open_uniform, uniform
+from lzcore.search import draw
 
 NO_ACTION = -1  # an empty slot
 _MOST = np.float32(1.0 - 2.0**-24)  # the largest action below 1

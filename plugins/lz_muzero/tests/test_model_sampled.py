@@ -3,11 +3,11 @@
 import pytest
 import torch
 from lz_muzero.model_sampled import SampledMuZeroModel, SampledMuZeroModelMLP
-from lz_muzero.optim import parameter_groups
 from torch import nn
 
 from lzcore.base import ConfigError
 from lzcore.nn import Dense
+from lzcore.nn.optim import parameter_groups
 
 VECTORS = {"continuous_action_space": True, "action_space_size": 2}
 SSL = {"proj_hid": 16, "proj_out": 16, "pred_hid": 16, "pred_out": 16}

@@ -10,7 +10,6 @@ import pytest
 import torch
 from lz_muzero.config import MuZeroConfig
 from lz_muzero.config_variants import SampledEfficientZeroConfig, SampledMuZeroConfig
-from lz_muzero.optim import make_scheduler
 from lz_muzero.policy_efficientzero import EfficientZeroPolicy
 from lz_muzero.policy_sampled import SampledMuZeroPolicy
 from lz_muzero.policy_sampled_efficientzero import SampledEfficientZeroPolicy
@@ -20,6 +19,7 @@ from lzcore.base import ActionSpace, ConfigError, Spaces
 from lzcore.base.config import Only
 from lzcore.base.structure import nest, paths_of
 from lzcore.engine.settings import resolve
+from lzcore.nn.optim import make_scheduler
 from lzcore.registry import get_registry
 
 POLICIES = {

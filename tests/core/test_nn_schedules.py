@@ -1,7 +1,8 @@
 """Learning rate, temperature and epsilon over a run."""
 
 import pytest
-from lz_muzero.schedules import collect_epsilon, collect_temperature, piecewise_factor
+
+from lzcore.nn.schedules import collect_epsilon, collect_temperature, piecewise_factor
 
 
 @pytest.mark.parametrize(

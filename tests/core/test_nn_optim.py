@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lz_muzero.optim import make_optimizer, make_scheduler, parameter_groups
 from torch import nn
 
 from lzcore.base import ConfigError
+from lzcore.nn.optim import make_optimizer, make_scheduler, parameter_groups
 
 
 class Net(nn.Module):

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from lz_muzero.schedules import cosine_factor, piecewise_factor
 from lzcore.base import ConfigError
+from lzcore.nn.schedules import cosine_factor, piecewise_factor
 
 _DECAYED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
