@@ -159,7 +159,7 @@ def test_a_preset_settles_an_environment_and_its_prior_and_loss_agree(name, pres
 def test_there_is_a_preset_for_each_kind_of_environment_and_for_the_first_run(name):
     folder = Path(lz_muzero.__file__).parent / "presets" / name
 
-    assert {path.stem for path in folder.glob("*.toml")} == {*SHOWN, "default"}
+    assert {path.stem for path in folder.glob("*.toml")} == {*SHOWN, *TWO_PLAYERS, "default"}
 
 
 @every_policy
