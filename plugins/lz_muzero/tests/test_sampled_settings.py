@@ -139,6 +139,7 @@ SHOWN = {
     "image": ("ALE/Pong-v5", spaces(kind="image", action="discrete", size=40)),
     "board": ("MiniGrid-Empty-v0", spaces(kind="board", action="discrete", size=40)),
 }
+TWO_PLAYERS = {"two_players", "open_spiel__tic_tac_toe", "open_spiel__connect_four"}
 
 
 @every_policy
