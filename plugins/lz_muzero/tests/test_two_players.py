@@ -219,14 +219,17 @@ def test_searches_with_a_model_that_knows_the_game_find_the_moves_of_minimax(mak
     found = policy.eval_mode.forward(data, mask, to_play=player)
 
     assert len(boards) == 4520
-    # Gumbel's rule visits bad moves of the root for long and leaves others alone below it
-    few, near = (5, 0.6) if name == "gumbel_muzero" else (0, 0.25)
+    right, value, few = outcomes(boards), found.columns["root_value"], 0
+    if name == "gumbel_muzero":
+        # it visits bad moves of the root for long, and leaves some others alone below it
+        told = [found[row] for row in range(len(boards))]
+        value = np.array([one["roots_completed_value"][one["action"]] for one in told])
+        few = 5
     assert len(missed(boards, found)) <= few
-    right, value = outcomes(boards), found.columns["root_value"]
     for who in (1, 2):
         for outcome in (-1.0, 0.0, 1.0):
             those = value[(player == who) & (right == outcome)]
-            assert np.abs(those - outcome).mean() < near
+            assert np.abs(those - outcome).mean() < 0.25
 
 
 def test_without_any_knowledge_an_ending_is_searched_to_its_end(make):
