@@ -108,7 +108,7 @@ ASKED = {
     f"{M} -o model.model_type=mpl": r'model_type = "mpl": expected one of conv, mlp, conv_',
     f"{M} -o model=3": r"model = 3: expected a table\.",
     f"{M} -o num_simulations": r"-o num_simulations: expected KEY=VALUE",
-    f"{M} -o env_type=board_games": r"not in this version of lz-muzero; leave it at ",
+    f"{M} -o env_type=board_games": r'CartPole-v1 makes it "not_board_games"; leave it out\.',
     "run --policy gumbel_muzero -o reuse_search=true": r"goes by Gumbel's rule; leave it at false",
     f"{M} -o model.action_space_size=7": r"CartPole-v1 makes it 2; leave it out\.",
     f"{M} -o tree=lz_cthree": r"the tree 'lz_cthree'\. .*Did you mean 'lz_ctree'\?",

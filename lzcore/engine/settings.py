@@ -155,8 +155,8 @@ def _with_preset(
 ) -> tuple[Stack, str, Spaces]:
     """Lay the stack over the preset for the environment, or for its kind.
 
-    The kind is "continuous" where actions are vectors and there is a preset of that name, else
-    what the observations are.
+    The kind is "continuous" where actions are vectors, "two_players" where two players move, if
+    there is a preset of that name, else what the observations are.
     """
     name = preset_name(env_id)
     preset = find_preset(policy, name)
@@ -180,7 +180,8 @@ def _with_preset(
 
 
 def _kinds(spaces: Spaces) -> tuple[str, ...]:
-    return ("continuous",) * (spaces.action.kind == "continuous") + (spaces.kind,)
+    continuous, two = spaces.action.kind == "continuous", spaces.players == 2
+    return ("continuous",) * continuous + ("two_players",) * two + (spaces.kind,)
 
 
 def _env_settings(stack: Stack) -> Settings:

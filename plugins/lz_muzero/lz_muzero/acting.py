@@ -4,6 +4,7 @@ Shape letters: N environments that are ready, A actions, S stacked frames, O one
 observation, M observations evaluated together.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -81,7 +82,8 @@ class ActingPolicy(RememberingPolicy):
     @classmethod
     def settings_for(cls, spaces: Spaces, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings that the environment's spaces decide, as a nested dict."""
-        found = {"model": shapes.model_settings(spaces, given.get("model", {}))}
+        model = shapes.model_settings(spaces, given.get("model", {}))
+        found = {"env_type": shapes.env_type(spaces), "model": model}
         picture = len(spaces.frame_shape) == 3
         return found | ({"gray_scale": spaces.frame_shape[0] == 1} if picture else {})
 
@@ -90,9 +92,10 @@ class ActingPolicy(RememberingPolicy):
         """Return what is stored of each step.
 
         Raises:
-            ConfigError: transform2string is on, and the frames are none that JPEG holds, or not
-                what gray_scale says.
+            ConfigError: env_type is for another number of players; or transform2string is on, and
+                the frames are none that JPEG holds, or not what gray_scale says.
         """
+        shapes.check_players(spaces, cfg.env_type)
         if cfg.transform2string:
             shapes.check_jpeg(spaces, gray=cfg.gray_scale)
         return shapes.stored_columns(
@@ -133,6 +136,13 @@ class ActingPolicy(RememberingPolicy):
     def _init_shared(self) -> None:
         super()._init_shared()
         cfg = self._cfg
+        self._two_players = cfg.env_type == "board_games"
+        if self._two_players and cfg.discount_factor != 1.0:
+            warnings.warn(
+                f"discount_factor is {cfg.discount_factor} in a game of two players: a win counts "
+                "less the later it comes. Set it to 1, unless that is meant.",
+                stacklevel=2,
+            )
         self.frame_stack = cfg.model.frame_stack_num
         self._streams = {
             mode: Stream(stream_key(cfg.seed, f"policy {mode}"))
@@ -264,7 +274,7 @@ class ActingPolicy(RememberingPolicy):
         self, data: Tensor, action_mask: Any, to_play: Any, ready_env_id: Iterable[int] | None
     ) -> Asked:
         model = self._cfg.model
-        return Asked.of(
+        asked = Asked.of(
             data,
             action_mask,
             to_play,
@@ -272,6 +282,8 @@ class ActingPolicy(RememberingPolicy):
             num_actions=None if model.continuous_action_space else model.action_space_size,
             observation_shape=shapes.stacked_shape(model),
         )
+        decisions.check_players(asked, two=self._two_players)
+        return asked
 
     def _search(
         self,

@@ -23,7 +23,6 @@ WEIGHT = v.ge(0.0)
 POSITIVE = v.gt(0.0)
 SHARE = [v.ge(0.0), v.le(1.0)]
 
-_VERSION = "not in this version of lz-muzero"
 BY_NAME = Only("the policy's name decides this")
 
 
@@ -216,8 +215,9 @@ class MuZeroConfig(PolicySettings):
     evaluator_env_num: int = setting(3, "Environments that evaluate side by side.", check=COUNT)
     env_type: Literal["not_board_games", "board_games"] = setting(
         "not_board_games",
-        "Whether two players move in turn.",
-        check=Only(_VERSION, refused=("board_games",)),
+        "Whether two players move in turn, and one wins what the other loses (board_games); a run "
+        "takes it from the environment.",
+        spaces=True,
     )
     action_type: Literal["fixed_action_space", "varied_action_space"] = setting(
         "fixed_action_space", "No effect: what is stored covers all actions.", noop=True

@@ -130,6 +130,21 @@ def _players(given: int | Sequence[int] | Array | None, env_id: Array) -> Array:
     return np.ascontiguousarray(np.broadcast_to(to_play, env_id.shape))
 
 
+def check_players(asked: Asked, *, two: bool) -> None:
+    """Make sure that who moves is said where two players do, and nowhere else.
+
+    Raises:
+        DecisionError: it is not; the message names the environment.
+    """
+    fine = (asked.to_play == 1) | (asked.to_play == 2) if two else asked.to_play == -1
+    for row in np.flatnonzero(~fine)[:1]:
+        raise DecisionError(
+            f"to_play of environment {asked.env_id[row]} is {asked.to_play[row]}; expected "
+            + ("1 or 2, as env_type is" if two else "-1, as env_type is not")
+            + " board_games."
+        )
+
+
 def check_finite(evaluation: Evaluation, asked: Asked) -> None:
     """Make sure that the network's answer to each environment is made of numbers.
 

@@ -26,9 +26,26 @@ def reason_against(spaces: Spaces, *, takes_vectors: bool = False) -> str | None
             f"the actions are {spaces.action.size} continuous numbers, and MuZero searches over "
             "a finite set. Choose a policy for continuous actions, or make the actions discrete"
         )
-    if spaces.players != 1:
-        return "it has two players, and board games are not in this version"
     return None
+
+
+def env_type(spaces: Spaces) -> str:
+    """Return what the setting env_type calls environments with so many players."""
+    return "board_games" if spaces.players == 2 else "not_board_games"
+
+
+def check_players(spaces: Spaces, said: str) -> None:
+    """Refuse spaces for another number of players than `said`, the setting env_type, names.
+
+    Raises:
+        ConfigError: it names the other one.
+    """
+    if said != env_type(spaces):
+        raise ConfigError(
+            f'env_type = "{said}", but the environment has {spaces.players} '
+            f"player{'s' * (spaces.players > 1)}; leave env_type out, or set it to "
+            f'"{env_type(spaces)}".'
+        )
 
 
 def model_settings(spaces: Spaces, given: Mapping[str, Any]) -> dict[str, Any]:

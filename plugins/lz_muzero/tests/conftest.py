@@ -1,5 +1,8 @@
 """What the tests of the policy share: small policies, a readable model, windows over arrays."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,8 @@ from lzcore.base import ActionSpace, NetworkOutput, Segment, Spaces
 from lzcore.base.structure import merge
 from lzcore.nn import ScalarSupport
 from lzcore.replay.buffer import ReplayBuffer
+
+sys.path.append(str(Path(__file__).parent))  # for noughts_env
 
 SMALL = {
     "model": {

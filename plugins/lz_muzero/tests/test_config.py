@@ -71,7 +71,7 @@ def test_every_setting_says_in_a_sentence_what_it_is(path):
 
 
 def test_every_setting_that_is_not_marked_as_without_effect_is_read_somewhere():
-    checked_here = {"model.reward_support_size", "model.value_support_size", "env_type"}
+    checked_here = {"model.reward_support_size", "model.value_support_size"}
     files = [
         path
         for package in (lz_muzero, lzcore)
@@ -96,35 +96,17 @@ def test_reading_settings_loads_no_torch():
     assert done.returncode == 0, done.stderr
 
 
-# --- what is not in this version ------------------------------------------------------------------
-
-LATER = {
-    "env_type": "board_games",
-}
+# --- what is refused ------------------------------------------------------------------------------
 
 
 def spelt(value):
     return '"none"' if value is None else json.dumps(value)
 
 
-@pytest.mark.parametrize("path", LATER)
-def test_what_comes_later_is_refused_and_its_default_accepted(path):
-    default = flat(MuZeroConfig().to_dict())[path]
-
-    assert MuZeroConfig.of(nested(path, default)) == MuZeroConfig()
-    assert message(nested(path, LATER[path])) == (
-        f"{path} = {spelt(LATER[path])}: not in this version of lz-muzero; "
-        f"leave it at {spelt(default)}."
-    )
-
-
-def test_the_list_of_what_comes_later_is_complete():
-    guarded = {
-        path
-        for path, field in SETTINGS.items()
-        if isinstance(field.validator, Only) and "version" in field.validator.reason
-    }
-    assert guarded == LATER.keys()
+def test_no_setting_waits_for_a_later_version():
+    guarded = [field.validator for field in SETTINGS.values() if isinstance(field.validator, Only)]
+    assert guarded
+    assert not [check for check in guarded if "version" in check.reason]
 
 
 def test_flags_that_follow_from_the_name_cannot_contradict_it():
@@ -323,6 +305,8 @@ SHOWN = {
     "board": ("MiniGrid-Empty-v0", (3, 7, 7), np.float32, "board"),
 }
 
+TWO_PLAYERS = {"two_players", "open_spiel__tic_tac_toe", "open_spiel__connect_four"}
+
 
 def settled(name, **given):
     env_id, shape, dtype, kind = SHOWN[name]
@@ -334,7 +318,7 @@ def settled(name, **given):
 
 
 def test_there_is_a_preset_for_each_kind_of_observations_and_for_the_first_run():
-    assert {*SHOWN, "default"} == set(PRESETS)
+    assert {*SHOWN, *TWO_PLAYERS, "default"} == set(PRESETS)
 
 
 @pytest.mark.parametrize("name", SHOWN)

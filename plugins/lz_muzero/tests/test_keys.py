@@ -779,5 +779,8 @@ def _(kit):
 
 @changes("env_type")
 def _(kit):
-    with pytest.raises(ConfigError, match="not in this version"):
-        kit.policy({"env_type": "board_games"})
+    observation = torch.zeros(1, 4)
+    told = kit.policy({"env_type": "board_games", "discount_factor": 1.0})
+    assert list(told.eval_mode.forward(observation, None, to_play=2)) == [0]
+    with pytest.raises(ValueError, match="expected -1"):
+        kit.policy().eval_mode.forward(observation, None, to_play=2)

@@ -139,6 +139,7 @@ SHOWN = {
     "image": ("ALE/Pong-v5", spaces(kind="image", action="discrete", size=40)),
     "board": ("MiniGrid-Empty-v0", spaces(kind="board", action="discrete", size=40)),
 }
+TWO_PLAYERS = {"two_players", "open_spiel__tic_tac_toe", "open_spiel__connect_four"}
 
 
 @every_policy
@@ -159,7 +160,7 @@ def test_a_preset_settles_an_environment_and_its_prior_and_loss_agree(name, pres
 def test_there_is_a_preset_for_each_kind_of_environment_and_for_the_first_run(name):
     folder = Path(lz_muzero.__file__).parent / "presets" / name
 
-    assert {path.stem for path in folder.glob("*.toml")} == {*SHOWN, "default"}
+    assert {path.stem for path in folder.glob("*.toml")} == {*SHOWN, *TWO_PLAYERS, "default"}
 
 
 @every_policy

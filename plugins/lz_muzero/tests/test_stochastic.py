@@ -230,6 +230,7 @@ def test_discount_and_player_change_once_in_a_step_at_the_outcome(make, to_play,
     """With two players a reward is of who acted, and what follows is worth that to the other."""
     model = OpenChance(beyond=10.0)
     policy = make({"model": {"chance_space_size": 2}}, model=model, discount_factor=0.5)
+    policy._two_players = to_play > 0
 
     found = searched(policy, [0.0, 0.0, 0.0, 0.6], 2, to_play, legal=(0, 1, 0))
 
