@@ -261,7 +261,9 @@ class ActingPolicy(Policy):
             "visit_count_distribution_entropy": entropy_bits(probability).astype(np.float32),
             "searched_value": found.value.astype(np.float32),
         }
-        return Decisions(asked.env_id, columns, lambda row: self._describe(told, columns, row))
+        return Decisions(
+            asked.env_id, columns, lambda row: self._describe(told, columns, row), search=found
+        )
 
     def _stored(self, found: SearchResult) -> dict[str, Array]:
         """Return the columns that a search fills beyond AlphaZero's."""

@@ -68,6 +68,13 @@ def test_decisions_have_the_documented_keys_and_types(make_policy, ask, position
         assert found[7]["probs"].sum() == pytest.approx(1.0)
 
 
+def test_the_search_behind_a_decision_can_be_looked_into(make_policy, ask, position, kind):
+    found = ask(make_policy(kind), position("x../.o./..."), mode="eval")
+
+    assert found.search.visit_count[0].sum() > 0
+    assert found.search.value[0] == pytest.approx(found.columns["searched_value"][0])
+
+
 def test_illegal_actions_are_never_taken_nor_likely(make_policy, ask, position, kind):
     policy, state = make_policy(kind), position("xo./.x./o..")
     taken = {0, 1, 4, 6}
