@@ -140,6 +140,7 @@ def frames(channels):
         frame_shape=(channels, 8, 8),
         frame_dtype=np.dtype(np.uint8),
         action=ActionSpace("discrete", 3),
+        players=1,
     )
 
 

@@ -144,7 +144,10 @@ def test_transitions_and_samples_pass_through_as_they_are(make_policy):
 def test_vectors_get_fully_connected_layers():
     found = MuZeroPolicy.settings_for(spaces((6,), actions=5), {})
 
-    assert found == {"model": {"model_type": "mlp", "observation_shape": 6, "action_space_size": 5}}
+    assert found == {
+        "env_type": "not_board_games",
+        "model": {"model_type": "mlp", "observation_shape": 6, "action_space_size": 5},
+    }
 
 
 def test_pictures_get_convolutions_over_their_stacked_channels():
@@ -194,7 +197,7 @@ def test_what_muzero_cannot_play_gets_one_line():
     continuous = MuZeroPolicy.check_spaces(spaces(actions=2, action_kind="continuous"))
     assert "2 continuous numbers" in continuous
     assert "\n" not in continuous
-    assert "two players" in MuZeroPolicy.check_spaces(spaces(players=2))
+    assert MuZeroPolicy.check_spaces(spaces(players=2)) is None
 
 
 def test_the_columns_are_those_that_targets_are_made_of(make_policy):

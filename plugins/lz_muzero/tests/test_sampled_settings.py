@@ -87,10 +87,10 @@ def spaces(kind="vector", action="continuous", size=2, players=1):
 
 
 @every_policy
-def test_numbered_actions_and_vectors_will_do_and_two_players_not_yet(name):
+def test_numbered_actions_and_vectors_will_do_and_two_players_too(name):
     assert POLICIES[name].check_spaces(spaces()) is None
     assert POLICIES[name].check_spaces(spaces(action="discrete")) is None
-    assert "two players" in POLICIES[name].check_spaces(spaces(players=2))
+    assert POLICIES[name].check_spaces(spaces(action="discrete", players=2)) is None
 
 
 @every_policy
