@@ -277,7 +277,7 @@ def test_one_batch_can_be_learned_by_heart(make, fill, pictures, kind):
     certain = np.eye(3, dtype=np.float32)[rng.integers(0, 3, value.shape)]
     data = [current, type(old)(prefix, value, certain)]
 
-    told = [policy.learn_mode.forward(data) for _ in range(80)]
+    told = [policy.learn_mode.forward(data) for _ in range(100)]
 
     assert told[-1]["total_loss"] < 0.2 * told[0]["total_loss"]
     assert told[-1]["value_prefix_loss"] < 0.2 * told[0]["value_prefix_loss"]
