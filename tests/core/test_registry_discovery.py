@@ -51,7 +51,8 @@ def test_the_core_comes_first_and_needs_no_entry_point():
     core = registry().plugins[0]
 
     assert (core.distribution, core.value, core.state) == ("lzcore", "lzcore.plugin", "ok")
-    assert {c.name for c in registry().components()} == {"replay", "gymnasium", "local"}
+    named = {"replay", "gymnasium", "local", "random", "minimax", "checkpoint"}
+    assert {c.name for c in registry().components()} == named
 
 
 def test_a_plugin_is_listed_with_what_it_provides_and_from_where():
