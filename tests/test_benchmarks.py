@@ -17,6 +17,7 @@ QUICK = {
     "pictures": ["--roots", "2", "--batch-size", "4", "--transitions", "400", "--seconds", "0.01"],
     "replay": ["--transitions", "2000", "--repeat", "1"],
     "search": ["--simulations", "2", "--roots", "2", "--support-scale", "5", "--seconds", "0.01"],
+    "selfplay": ["--games", "tic_tac_toe", "--in-flight", "2", "--seconds", "0.01"],
     "simulators": ["--games", "tic_tac_toe", "backgammon", "--seconds", "0.01"],
     "startup": ["--repeats", "1"],
     "tree": ["--grid", "--roots", "2", "--actions", "2", "--simulations", "2", "--seconds", "0.01"],

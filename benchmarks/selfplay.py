@@ -1,0 +1,111 @@
+"""Time self-play with the rules of a game: decisions for many games at once.
+
+    python benchmarks/selfplay.py [--games tic_tac_toe connect_four] [--in-flight 8 64 512]
+
+The presets of AlphaZero, untrained. "whole" goes from positions to decisions: root noise, S
+simulations with one call of the network each, the choice of moves. "network" is those S + 1 calls
+alone, on as many positions as the search had asked about; "rules" playing to the leaves and
+looking at them, "rest" the tree and what holds it together. Milliseconds of CPU of one thread.
+
+Shape letters: N games in flight, S simulations.
+"""
+
+import argparse
+
+import harness
+import numpy as np
+import torch
+
+from lzcore.base.seeding import derive_seed
+from lzcore.engine.assemble import make_env, make_policy
+from lzcore.engine.starting import plan_run
+
+
+class Watched:
+    """A function that notes how many rows each of its calls had."""
+
+    def __init__(self, call):
+        self.call = call
+        self.inputs = []
+
+    def __call__(self, observation, legal):
+        self.inputs.append((observation, legal))
+        return self.call(observation, legal)
+
+
+class Rules:
+    """A simulator that notes what it is asked."""
+
+    def __init__(self, simulator):
+        self._simulator = simulator
+        self.asked = []
+
+    def __getattr__(self, name):
+        return getattr(self._simulator, name)
+
+    def play(self, states, action):
+        self.asked.append((states, action.copy()))
+        return self._simulator.play(states, action)
+
+    def again(self):
+        """Ask all of it again."""
+        for states, action in self.asked:
+            self._simulator.look(self._simulator.play(states, action))
+
+
+def measured(game, in_flight, seconds):
+    """One row of figures."""
+    plan = plan_run("alphazero", f"open_spiel/{game}", named={"env.opening_moves": 2})
+    torch.manual_seed(0)
+    policy = make_policy(plan.resolved, plan.registry)
+    env = make_env(plan, in_flight)
+    ids = np.arange(in_flight)
+    seen = env.reset(ids, derive_seed(0, ids))
+
+    def decide():
+        return policy.decide("collect", seen, temperature=1.0)
+
+    rules = Rules(seen.simulator)
+    network = policy.collect_mode.get_attribute("evaluate")
+    watched = Watched(network.__call__)
+    policy.collect_mode.set_attribute("evaluate", watched)
+    before, seen = seen, seen._replace(simulator=rules)
+    decide()  # the one search whose calls are noted
+    policy.collect_mode.set_attribute("evaluate", network)
+    seen = before
+    took = harness.timed_in_turns(
+        {
+            "whole": decide,
+            "network": lambda: [network(*given) for given in watched.inputs],
+            "rules": rules.again,
+        },
+        seconds,
+    )
+    whole, simulations = took["whole"]["ms"], policy.cfg.mcts.num_simulations
+    parts = {name: took[name]["ms"] for name in ("network", "rules")}
+    parts["rest"] = whole - sum(parts.values())
+    return {
+        "game": game,
+        "in_flight": in_flight,
+        "simulations": simulations,
+        "positions_asked_about": sum(len(legal) for _, legal in watched.inputs),
+        "whole": took["whole"],
+        "shares": {name: round(ms / whole, 3) for name, ms in parts.items()},
+        "simulations_per_second": round(1e3 * in_flight * simulations / whole),
+    }
+
+
+def main():
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--games", nargs="+", default=["tic_tac_toe", "connect_four"])
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[8, 64, 512], help="N")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of CPU for each row")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = [measured(game, n, asked.seconds) for game in asked.games for n in asked.in_flight]
+    harness.report("selfplay", vars(asked), {"searches": rows})
+
+
+if __name__ == "__main__":
+    main()
