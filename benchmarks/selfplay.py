@@ -29,6 +29,7 @@ class Watched:
         self.inputs = []
 
     def __call__(self, observation, legal):
+        """Pass it on."""
         self.inputs.append((observation, legal))
         return self.call(observation, legal)
 
@@ -44,6 +45,7 @@ class Rules:
         return getattr(self._simulator, name)
 
     def play(self, states, action):
+        """Pass it on."""
         self.asked.append((states, action.copy()))
         return self._simulator.play(states, action)
 
