@@ -175,10 +175,11 @@ def test_evaluation_has_no_noise(make_policy, counting_model, ask, position, kin
     assert found[0] == found[1] == found[2]
 
 
-@pytest.mark.parametrize("tree", ["lz_ctree", "lz_ptree"])
-def test_both_trees_decide_alike(make_policy, counting_model, ask, position, kind, tree):
+def test_both_trees_decide_alike(make_policy, counting_model, ask, position, kind):
+    pytest.importorskip("lz_ptree", reason="the readable tree is a distribution of its own")
     states = position("x../.../..."), position("x../.o./..x")
-    policies = [make_policy(kind, {"tree": t}, model=counting_model()) for t in (tree, "auto")]
+    trees = "lz_ctree", "lz_ptree"
+    policies = [make_policy(kind, {"tree": tree}, model=counting_model()) for tree in trees]
     one, other = (ask(policy, *states, mode="collect") for policy in policies)
 
     for name, values in one.columns.items():

@@ -295,14 +295,15 @@ def _(kit, path):
 
 @changes("mcts_ctree", "tree")
 def _(kit, path):
-    given = {"mcts_ctree": False} if path == "mcts_ctree" else {"tree": "lz_ptree"}
-    made = []
-    kit.patch.setattr(
-        acting, "make_tree", lambda *a, **k: made.append(make_tree(*a, **k)) or made[-1]
-    )
-    spec_of(kit.policy(given))
-    assert type(made[0]).__name__ == "NumpyTree"
-    assert kit.policy(given).facts()["tree"] == "lz_ptree"
+    asked = []
+
+    def make(name, spec, *, prefer_compiled):
+        asked.append((name, prefer_compiled))
+        return make_tree("auto", spec)
+
+    kit.patch.setattr(acting, "make_tree", make)
+    spec_of(kit.policy({path: False if path == "mcts_ctree" else "oak"}))
+    assert set(asked) == {("auto", False) if path == "mcts_ctree" else ("oak", True)}
 
 
 @changes("simulation_env_id")
