@@ -21,6 +21,7 @@ RUN = {
     "use_priority": True,
     "reanalyze_ratio": 0.5,
     "model.latent_state_dim": 16,
+    "num_segments": "none",  # whole episodes, unless a case says otherwise
     "run.max_env_steps": 400,
     "run.eval_episodes": 3,
     "run.tensorboard": False,
