@@ -115,6 +115,14 @@ ASKED = {
     f"{M} --device cudaa": r'device = "cudaa": torch cannot compute on it here .* such as cpu',
     f"{M} --device meta": r'device = "meta": torch cannot compute on it here',
     "config explain num_simulation --policy muzero": r"Did you mean 'num_simulations'\?",
+    "run --policy alphazero --env CartPole-v1": (
+        r"alphazero plans with the rules of a game, and CartPole-v1 does not tell its rules\."
+    ),
+    "run --policy alphazero --env open_spiel/poker": r"no game 'poker'\. Did you mean 'kuhn_poker'",
+    "run --policy alphazero -o env.bot=mtcs": r"the opponent 'mtcs'\. .*Did you mean 'mcts'\?",
+    "run --policy alphazero -o run.opponent=mtcs": r"the opponent 'mtcs'\. .*Did you mean 'mcts'",
+    "run --policy alphazero -o mcts.max_movs=3": r"Did you mean 'mcts\.max_moves'\?",
+    "play nowhere": r"nowhere is no run directory: there is no config\.toml in it\. Give the",
     "eval nowhere": r"nowhere is no run directory: there is no config\.toml in it\. Give the",
     "watch nowhere --gif a.gif": "nowhere is no run directory",
     "watch nowhere --gif no/a.gif": r"Cannot write no/a\.gif: No such file or directory",

@@ -350,6 +350,7 @@ class Policy(ABC):
     # --- what a run asks beyond the documented interface ------------------------------------------
 
     frame_stack: int = 1  # frames of history that `decide` expects in each observation
+    plans_with_rules: bool = False  # whether it needs environments that have a `simulator`
     rewrites_transitions: bool = False  # whether `_process_transition` returns rows of its own
 
     @classmethod

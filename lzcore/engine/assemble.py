@@ -71,6 +71,12 @@ def _joined(plan: Plan, policy: Policy, env: Env, ranks: Ranks) -> Parts:
     reason = policy.check_spaces(env.spaces)
     if reason is not None:
         raise EnvError(f"{resolved.policy_name} cannot act in {resolved.env_id}: {reason}")
+    if policy.plans_with_rules and getattr(env, "simulator", None) is None:
+        raise EnvError(
+            f"{resolved.policy_name} plans with the rules of a game, and {resolved.env_id} does "
+            "not tell its rules. Choose a game whose kind does, or a policy that learns a model; "
+            "`lz list` shows what is installed."
+        )
     columns = policy.columns(policy.cfg, env.spaces)
     spec = plan.registry.spec("policies", resolved.policy_name)
     buffer_class = plan.registry.resolve("buffers", spec.buffer)

@@ -52,6 +52,7 @@ _TREE, _NOISE, _ACTION = range(3)
 class ActingPolicy(Policy):
     """The deciding half of AlphaZero; the methods stand in the order the data meets them."""
 
+    plans_with_rules = True
     config_class: ClassVar[type[AlphaZeroConfig]] = AlphaZeroConfig
     models: ClassVar[Mapping[str, str]] = {"conv": "AlphaZeroModel", "mlp": "AlphaZeroModelMLP"}
 
