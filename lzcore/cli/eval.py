@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from lzcore.engine.agent import Trained
+    from lzcore.engine.config import RunSettings
     from lzcore.engine.match import MatchResult
 
 
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     "--openings",
     metavar="PLIES",
     type=click.IntRange(min=0),
-    help="Random moves that each game for two begins with [those of the run].",
+    help="Moves that each game for two begins with [those of the run].",
 )
+@click.option("--all", "every", is_flag=True, help="Every such opening, in place of random ones.")
 @click.option("--device", metavar="NAME", help="Of torch [that of the run].")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(
@@ -44,6 +46,7 @@ def evaluate(
     checkpoint: Path | None,
     opponent: str | None,
     openings: int | None,
+    every: bool,
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -59,16 +62,18 @@ def evaluate(
     from lzcore.engine.match import MatchEvaluator, MatchResult
     from lzcore.engine.trainer import steady_torch
 
-    given = {"opponent": opponent, "opening_plies": openings}
+    kind = "all" if every else None
+    given = {"opponent": opponent, "opening_plies": openings, "openings": kind}
     trained = _against(load_trained(run_dir, checkpoint, device=device), given)
     settings = trained.plan.resolved.run
     seed = settings.seed if seed is None else seed
     evaluator = make_evaluator(trained.plan, trained.policy, seed, "lz eval")
-    if (opponent, openings) != (None, None) and not isinstance(evaluator, MatchEvaluator):
+    asked = any(value is not None for value in given.values())
+    if asked and not isinstance(evaluator, MatchEvaluator):
         evaluator.close()
         raise ConfigError(
             f"{trained.plan.resolved.env_id} is no game for two whose rules are known, so there "
-            "is nobody to play against. Leave --opponent and --openings out."
+            "is nobody to play against. Leave --opponent, --openings and --all out."
         )
     with steady_torch(settings.threads):
         result = evaluator.evaluate(0, episodes or settings.eval_episodes)
@@ -79,7 +84,7 @@ def evaluate(
         return
     click.echo(f"{trained.checkpoint}, seed {seed}")
     if isinstance(result, MatchResult):
-        click.echo("\n".join(_table(result, settings.opening_plies)))
+        click.echo("\n".join(_table(result, settings)))
         return
     click.echo(f"mean {result.mean:g}  std {result.std:g}  episodes {len(result.returns)}")
     click.echo("returns " + " ".join(f"{total:g}" for total in result.returns))
@@ -95,12 +100,13 @@ def _against(trained: "Trained", given: Mapping[str, Any]) -> "Trained":
     return attrs.evolve(trained, plan=plan)
 
 
-def _table(result: "MatchResult", plies: int) -> Iterator[str]:
+def _table(result: "MatchResult", settings: "RunSettings") -> Iterator[str]:
     """Write a match: a line for each colour, and one for both."""
     from lzcore.engine.match import COLOURS
 
     games = len(result.returns)
-    yield f"{games} games against {result.opponent}, random plies before each: {plies}"
+    before = f"{settings.openings} plies before each: {settings.opening_plies}"
+    yield f"{games} games against {result.opponent}, {before}"
     yield f"{'':14}{'wins':>6}{'draws':>7}{'losses':>8}{'score':>8}"
     parts = [(f"moving {name}", result.standing_as(player)) for player, name in COLOURS.items()]
     for name, told in [*parts, ("both", result.standing)]:

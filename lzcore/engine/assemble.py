@@ -194,6 +194,7 @@ def _match_evaluator(plan: Plan, policy: Policy, key: int, env: Any) -> MatchEva
         key,
         (run.opponent, make_opponent(run.opponent, env.simulator, plan.registry)),
         run.opening_plies,
+        all_lines=run.openings == "all",
         frame_dtype=env.spaces.frame_dtype,
         max_moves=plan.resolved.env.get("max_moves"),
     )

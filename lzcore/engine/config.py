@@ -1,5 +1,7 @@
 """Settings of a run that concern no algorithm: the `run` table."""
 
+from typing import Literal
+
 import attrs
 from attrs import validators as v
 
@@ -45,9 +47,14 @@ class RunSettings(Settings):
     )
     opening_plies: int = setting(
         2,
-        "Random moves that each game of an evaluation against the opponent begins with.",
+        "Moves that each game of an evaluation against the opponent begins with.",
         unit="plies",
         check=v.ge(0),
+    )
+    openings: Literal["random", "all"] = setting(
+        "random",
+        "Whether these moves are random; all: every line of them equally often with both colours, "
+        "in at least eval_episodes games.",
     )
     checkpoint_every: int = setting(
         1, "Iterations between checkpoints.", unit="iterations", check=v.ge(1)

@@ -16,7 +16,7 @@ from lzcore.base.seeding import derive_seed
 from lzcore.base.simulator import Positions, Simulator, State
 from lzcore.engine.clock import Clock
 from lzcore.engine.evaluator import EvaluationResult
-from lzcore.engine.openings import Line, random_openings, settled
+from lzcore.engine.openings import Line, all_openings, random_openings, settled
 from lzcore.engine.standing import Standing
 from lzcore.envs.stack import FrameStack
 
@@ -214,6 +214,8 @@ class MatchEvaluator:
         key: int,
         opponent: tuple[str, Opponent],
         opening_plies: int,
+        *,
+        all_lines: bool = False,
         **given: Any,
     ) -> None:
         """Prepare evaluations.
@@ -223,13 +225,18 @@ class MatchEvaluator:
             policy: that is measured.
             key: of the stream of seeds.
             opponent: its name, and the opponent.
-            opening_plies: random moves that each game begins with.
+            opening_plies: moves that each game begins with.
+            all_lines: play from every line of so many moves; else from random ones.
             given: further arguments of `Match`.
+        Raises:
+            ConfigError: there is no end of lines, since chance has a part in the game, or no line
+                leaves it open.
         """
         self._simulator = simulator
         self._key = key
         self._name, player = opponent
         self._plies = opening_plies
+        self._all = all_openings(simulator, opening_plies) if all_lines else None
         self._match = Match(simulator, policy, player, **given)
 
     def evaluate(self, number: int, episodes: int, clock: Clock | None = None) -> MatchResult:
@@ -237,17 +244,23 @@ class MatchEvaluator:
 
         Args:
             number: of this evaluation in the run; other numbers get other openings.
-            episodes: how many games; of an odd number, the last opening is played once.
+            episodes: how many games; of an odd number, the last opening is played once. Where all
+                lines are played, as many more as all of them equally often take.
             clock: what is spent here is counted as "eval".
         """
-        games = np.arange(episodes)
-        seeds = derive_seed(self._key, number, _OPENING, games[: (episodes + 1) // 2])
-        openings = random_openings(self._simulator, self._plies, seeds)
+        openings = self._openings(number, (episodes + 1) // 2)
+        games = np.arange(2 * len(openings) if self._all else episodes)
         lines = [openings[game // 2] for game in games.tolist()]
         result = self.play(lines, 1 + games % 2, number)
         if clock is not None:
             clock.lap("eval")
         return result
+
+    def _openings(self, number: int, least: int) -> list[Line]:
+        if self._all:
+            return self._all * -(-least // len(self._all))
+        seeds = derive_seed(self._key, number, _OPENING, np.arange(least))
+        return random_openings(self._simulator, self._plies, seeds)
 
     def play(self, lines: Sequence[Line], players: Array, number: int) -> MatchResult:
         """Play games from given openings; arguments as of `Match.play` and `evaluate`."""

@@ -267,6 +267,12 @@ def test_eval_prints_a_table_of_the_match(run_dir):
     assert elo.endswith(" at 95 %")
 
 
+def test_eval_plays_every_opening_when_asked(run_dir):
+    done = lz("eval", run_dir, "--games", 3, "--opponent", "random", "--openings", 1, "--all")
+
+    assert "18 games against random, all plies before each: 1" in done.stdout
+
+
 def test_eval_as_json_takes_the_runs_own_opponent_unless_told(run_dir):
     own = json.loads(lz("eval", run_dir, "--json").stdout)
     options = "--json", "--opponent", "minimax", "--openings", 0
@@ -284,7 +290,7 @@ def test_a_game_for_one_has_no_opponent_and_is_not_played(tiny_installed, tmp_pa
     refused = lz("eval", out, "--opponent", "random")
     assert refused.exit_code == 1
     assert "is no game for two whose rules are known" in refused.stderr
-    assert "Leave --opponent and --openings out." in refused.stderr
+    assert "Leave --opponent, --openings and --all out." in refused.stderr
     unplayed = lz("play", out, say="")
     assert unplayed.exit_code == 1
     assert f"lz watch {out} --gif FILE" in unplayed.stderr

@@ -1,6 +1,7 @@
 """Matches: fair, seeded, and counted from the policy's point of view."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -105,6 +106,22 @@ def test_perfect_play_beats_a_random_opponent_and_is_shown_in_full():
     assert told["opponent"] == "random"
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert found.summary().startswith(f"{told['wins']} won, {told['draws']} drawn, 0 lost against")
+
+
+def test_all_lines_are_played_equally_often_with_both_colours():
+    opponent, policy = First(GAME), scripted()
+
+    found = evaluator(policy, opponent, 2, all_lines=True).evaluate(0, 145)
+
+    assert len(found.returns) == 288  # 72 lines with two colours are 144 games
+    begins = Counter(map(tuple, policy.seen[0].states.tolist()))
+    assert set(begins.values()) == {2}
+    assert begins == Counter(opponent.asked[0][0])
+
+
+def test_all_lines_of_a_game_of_chance_are_refused():
+    with pytest.raises(ConfigError, match="Chance has a part in this game"):
+        MatchEvaluator(Race(), scripted(), KEY, ("who", First(GAME)), 1, all_lines=True)
 
 
 def test_a_game_that_reaches_max_moves_is_drawn_unless_it_is_won_there():
