@@ -52,6 +52,21 @@ def test_a_lost_position_looks_bad_to_the_player_who_moves(make_policy, ask, pos
     assert found.columns["searched_value"][1] > 0.5
 
 
+def test_leaves_that_reach_max_moves_are_drawn_unless_they_are_won(
+    make_policy, counting_model, ask, position, kind
+):
+    """The network has its own opinion of them, and is not asked."""
+    told = []
+    for most in (5, 512):
+        given = {**ALL[kind], "mcts.max_moves": most}
+        policy = make_policy(kind, given, model=counting_model())
+        search = ask(policy, position("xx./oo./...")).search
+        told.append(set(search.q_value[search.visit_count > 0].tolist()))
+
+    assert told[0] == {0.0, 1.0}
+    assert not told[1] <= {0.0, 1.0}
+
+
 # --- what is told ---------------------------------------------------------------------------------
 
 
