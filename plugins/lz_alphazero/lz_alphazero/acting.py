@@ -15,7 +15,7 @@ from lz_alphazero import shapes
 from lz_alphazero.asked import Asked, require_rules, simulator_of
 from lz_alphazero.compiled import Network, compiled
 from lz_alphazero.config import AlphaZeroConfig
-from lz_alphazero.planning import Evaluator, Planner, masked_softmax
+from lz_alphazero.planning import Evaluator, Planner
 from lzcore.base import (
     ConfigError,
     DecisionError,
@@ -42,6 +42,7 @@ from lzcore.search import (
     draw,
     entropy_bits,
     make_tree,
+    masked_softmax,
     tempered,
 )
 
