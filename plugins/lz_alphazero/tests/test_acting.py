@@ -300,7 +300,7 @@ def test_an_environment_without_rules_is_refused_in_one_line(make_policy):
 
 def test_a_game_with_another_number_of_actions_is_refused(make_policy, ask, position):
     policy = make_policy("alphazero", {"model.action_space_size": 7})
-    with pytest.raises(ConfigError, match="is 7, but the game has 9 actions"):
+    with pytest.raises(ConfigError, match="is 7, but that of the game is 9"):
         ask(policy, position("x../.../..."))
 
 
