@@ -254,7 +254,7 @@ def test_eval_prints_a_table_of_the_match(run_dir):
 
     where, what, head, first, second, both, elo = done.stdout.splitlines()
     assert where.endswith("best.pt, seed 0")
-    assert what == "40 games against random, random plies before each: 1"
+    assert what == "40 games against random, each from 1 random ply"
     assert head.split() == ["wins", "draws", "losses", "score"]
     counts = [[int(x) for x in line.split()[-4:-1]] for line in (first, second, both)]
     assert [line.split("  ")[0] for line in (first, second, both)] == [
@@ -270,7 +270,36 @@ def test_eval_prints_a_table_of_the_match(run_dir):
 def test_eval_plays_every_opening_when_asked(run_dir):
     done = lz("eval", run_dir, "--games", 3, "--opponent", "random", "--openings", 1, "--all")
 
-    assert "18 games against random, all plies before each: 1" in done.stdout
+    assert "18 games against random, from every opening of 1 ply\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ((), "18 games against random, from every opening of 1 ply"),  # as in the run
+        (("--games", 3), "3 games against random, each from 1 random ply"),
+        (("--games", 3, "--all"), "18 games against random, from every opening of 1 ply"),
+        (("--random", "--openings", 2), "4 games against random, each from 2 random plies"),
+        (("--games", 1, "--openings", 0), "1 game against random, each from the first position"),
+    ],
+)
+def test_as_many_games_as_are_asked_for_are_played_unless_every_opening_is(run_dir, given, what):
+    config = run_dir / "config.toml"
+    text = config.read_text().replace('openings = "random"', 'openings = "all"')
+    config.write_text(text.replace("opening_plies = 2", "opening_plies = 1"))
+
+    assert lz("eval", run_dir, *given).stdout.splitlines()[1] == what
+
+
+def test_eval_searches_as_long_as_it_is_told(run_dir, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "lzcore.engine.agent._searching", lambda policy, number: asked.append(number) or policy
+    )
+
+    lz("eval", run_dir, "--games", 2, "--simulations", 40)
+
+    assert asked == [40]
 
 
 def test_eval_as_json_takes_the_runs_own_opponent_unless_told(run_dir):
@@ -290,7 +319,7 @@ def test_a_game_for_one_has_no_opponent_and_is_not_played(tiny_installed, tmp_pa
     refused = lz("eval", out, "--opponent", "random")
     assert refused.exit_code == 1
     assert "is no game for two whose rules are known" in refused.stderr
-    assert "Leave --opponent, --openings and --all out." in refused.stderr
+    assert "Leave --opponent, --openings, --all and --random out." in refused.stderr
     unplayed = lz("play", out, say="")
     assert unplayed.exit_code == 1
     assert f"lz watch {out} --gif FILE" in unplayed.stderr
