@@ -11,6 +11,7 @@ import attrs
 from lzcore.base.env import Spaces
 from lzcore.base.errors import ConfigError
 from lzcore.base.structure import nest
+from lzcore.base.toml import show
 from lzcore.engine.config import RunSettings
 from lzcore.engine.plan import Outcome, Plan
 from lzcore.engine.progress import Progress
@@ -102,8 +103,9 @@ def plan_resume(
     found = RunDirectory.open(Path(directory))
     resolved = Resolved.from_toml(found.read_config(), registry, found.config)
     run = RunSettings.of({**resolved.run.to_dict(), **given})
+    changed = _changed(resolved, run)
     return Plan(
-        resolved=attrs.evolve(resolved, run=run, layers=()),
+        resolved=attrs.evolve(resolved, run=run, layers=(), overrides=changed),
         directory=Path(directory),
         registry=registry,
         resume=True,
@@ -111,6 +113,15 @@ def plan_resume(
         make_env=env,
         command=tuple(command),
     )
+
+
+def _changed(resolved: Resolved, run: RunSettings) -> tuple[str, ...]:
+    """Return what the user changed, a line each, with the budgets that are in force now."""
+    lines = {line.partition(" = ")[0]: line for line in resolved.overrides}
+    for name in BUDGETS:
+        if run[name] != resolved.run[name]:
+            lines[f"run.{name}"] = f"run.{name} = {show(run[name])}  [options]"
+    return tuple(lines.values())
 
 
 def carry_out(plan: Plan) -> Outcome:

@@ -90,6 +90,21 @@ def test_resume_takes_everything_from_the_run_but_its_budget(trained):
     assert "max_env_steps = 90" in (out / "config.toml").read_text()
 
 
+def test_a_resumed_run_begins_with_the_budgets_that_are_in_force_now(trained):
+    out, _ = trained
+
+    lines = lz("run", "--resume", out, "--max-env-steps", 95, "--max-minutes", 30).stdout
+
+    told = [line for line in lines.splitlines() if line.startswith("  run.")]
+    assert told == [
+        "  run.tensorboard = false  [-o]",
+        "  run.max_env_steps = 95  [options]",
+        "  run.seed = 3  [options]",
+        "  run.max_minutes = 30.0  [options]",
+    ]
+    assert "run.max_env_steps = 95 " in (out / "config.toml").read_text()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
