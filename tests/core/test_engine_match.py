@@ -83,6 +83,12 @@ def test_perfect_play_against_itself_is_drawn_from_every_opening_that_is_a_draw(
     assert set(found.returns) == {0.0}
 
 
+def test_a_draw_is_a_plain_zero_in_every_game():
+    found = evaluator(scripted(), solved()).evaluate(0, 2)
+
+    assert [f"{number:g}" for number in found.returns] == ["0", "0"]
+
+
 def test_perfect_play_from_all_openings_with_both_colours_gains_what_they_are_worth():
     lines = all_openings(GAME, 2)
     players = np.repeat([1, 2], len(lines))
