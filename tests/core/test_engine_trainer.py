@@ -598,8 +598,12 @@ def test_settings_go_to_the_table_that_knows_them(start):
 
 
 def test_a_setting_nobody_knows_is_refused(start):
-    with pytest.raises(ConfigError, match=r"max_env_step.*max_env_steps"):
+    with pytest.raises(ConfigError, match=r"max_env_step = 10: .*Did you mean 'max_env_steps'\?"):
         start(max_env_step=10)
+    with pytest.raises(ConfigError, match=r"eval_ever = 1: .*Did you mean 'eval_every'\?"):
+        start(eval_ever=1)  # not the policy's eval_freq
+    with pytest.raises(ConfigError, match=r"eval_frec = 1: .*Did you mean 'eval_freq'\?"):
+        start(eval_frec=1)
 
 
 @pytest.mark.parametrize("given", [{"policy": "tiny"}, {"env": WALK}, {"out": "x"}])
