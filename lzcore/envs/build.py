@@ -60,6 +60,11 @@ def plan(make_id: MakeId, settings: GymSettings) -> Plan:
     Raises:
         EnvError: there is no such environment, or a setting does not fit it.
     """
+    if isinstance(make_id, gymnasium.Env):
+        raise EnvError(
+            f"{type(make_id).__name__} was given as an environment that is made already, and a run "
+            "makes several. Give the class or a function that makes one, not an instance."
+        )
     found = _look_up(make_id) if isinstance(make_id, str) else make_id
     name = make_id if isinstance(make_id, str) else _name_of(make_id)
     entry = getattr(found, "entry_point", "")
