@@ -142,6 +142,13 @@ def test_what_the_user_can_mend_is_one_line_and_exits_with_1(given, message):
     assert "Traceback" not in done.stderr
 
 
+def test_the_help_says_when_budgets_are_looked_at_and_that_they_can_be_raised():
+    told = " ".join(lz("run", "--help").stdout.split())
+
+    assert "End after the iteration that reaches so many; with --resume, go further." in told
+    assert "End after the iteration that takes the run beyond so long; with --resume, go" in told
+
+
 def test_a_run_that_diverges_says_so_and_not_to_go_on(tmp_path):
     done = lz("run", *WALK, "-o", "diverges_at=1", "--out", tmp_path / "run")
 
