@@ -127,7 +127,7 @@ class Learner:
         """
         self._policy = policy
         self._buffer = buffer
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._diverged = diverged
         self._ranks = ranks
         self._use_priority = policy.replay_settings().use_priority
@@ -135,7 +135,7 @@ class Learner:
 
     def ready(self) -> bool:
         """Whether every rank's buffer holds enough for its share of a batch."""
-        return self._ranks.every(self._buffer.can_sample(self._batch_size))
+        return self._ranks.every(self._buffer.can_sample(self.batch_size))
 
     def learn(self, steps: int, clock: Clock, reanalyses: int = 0) -> dict[str, float]:
         """Make learn steps and tell the policy that they are made.
@@ -169,7 +169,7 @@ class Learner:
 
     def _step(self, clock: Clock) -> Mapping[str, Any]:
         drawing: Any = _Drawing(self._policy)
-        batch = self._buffer.sample(self._batch_size, drawing)
+        batch = self._buffer.sample(self.batch_size, drawing)
         clock.lap("sample")
         try:
             told: Mapping[str, Any] = self._policy.learn_mode.forward(batch)

@@ -96,6 +96,7 @@ class Outcome:
     last_return: float | None  # of the last one
     seconds: float
     error: str = ""  # what stopped a run that failed
+    idle: str = ""  # why it made no learn step, if it made none
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for logs."""

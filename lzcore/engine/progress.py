@@ -85,6 +85,8 @@ class Progress:
             f"ended: {ENDINGS[outcome.ended_by]}, after {outcome.env_steps:,} env steps and "
             f"{outcome.learn_steps:,} learn steps in {_clock(outcome.seconds)}{best}"
         )
+        if outcome.idle:
+            self._print(f"  no learn steps: {outcome.idle}")
         self._print(f"  time: {shares(run.clock.total)}")
         if outcome.ended_by in ("interrupted", "failed"):
             self._print(f"  go on with: {run.directory.go_on}")

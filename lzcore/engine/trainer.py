@@ -84,6 +84,7 @@ class Trainer:
         self._run = self._begun(directory)
         self._hook = self._watched() if self._ranks.first else unheard()
         self._timed: dict[str, float] = {}  # what times.jsonl has told of
+        self._idle = ""  # why the latest iteration has made no learn step
         self._torch_key = stream_key(self._run.settings.seed, "torch")
         self._evaluations = Evaluations(
             self._run,
@@ -211,17 +212,30 @@ class Trainer:
 
     def _learn(self, new_steps: int) -> None:
         counters, parts, limit = self._run.counters, self._parts, self._run.settings.max_learn_steps
-        early = counters.env_step < parts.loop.train_start_after_envsteps
-        if early or not new_steps or not parts.learner.ready():
+        self._idle = self._hindrance(new_steps)
+        if self._idle:
             return
         steps = steps_allowed(steps_owed(parts.loop, counters, new_steps), limit, counters)
         if steps < 1:
+            self._idle = "so few env steps owe none"
             return
         least = -self._ranks.largest(-parts.buffer.num_transitions)
         reanalyses = reanalyses_due(parts.loop, counters, least)
         metrics = parts.learner.learn(steps, self._run.clock, reanalyses)
         counters.learn_step += steps
         self._hook.lz_learned(run=self._run, metrics=metrics)
+
+    def _hindrance(self, new_steps: int) -> str:
+        """Say why an iteration does not learn, on every rank alike; "" if nothing hinders it."""
+        parts, start = self._parts, self._parts.loop.train_start_after_envsteps
+        if self._run.counters.env_step < start:
+            return f"learning begins after {start:,} env steps"
+        if not new_steps:
+            return "only random episodes were played"
+        if not parts.learner.ready():
+            held, wanted = parts.buffer.num_transitions, parts.learner.batch_size
+            return f"replay holds {held:,} transitions, too few for a batch of {wanted:,} positions"
+        return ""
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -265,6 +279,7 @@ class Trainer:
             last_return=counters.last_return,
             seconds=run.seconds,
             error=error,
+            idle="" if counters.learn_step else self._idle,
         )
         with closing(run.metrics), closing(run.times):
             self._hook.lz_run_finished(run=run, outcome=outcome)

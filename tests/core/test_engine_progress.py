@@ -121,7 +121,7 @@ def test_a_day_of_training_is_more_than_none(seconds, told):
     assert text.endswith(f" in {told}\n")
 
 
-def outcome(ended_by):
+def outcome(ended_by, **given):
     return SimpleNamespace(
         ended_by=ended_by,
         env_steps=10,
@@ -129,6 +129,7 @@ def outcome(ended_by):
         seconds=5.0,
         best_return=None,
         directory="runs/x",
+        **{"idle": "", **given},
     )
 
 
@@ -145,6 +146,15 @@ def test_the_end_says_why_and_how_to_go_on(ended_by, how, hint):
 
     assert text.startswith(f"ended: {how}, after 10 env steps and 2 learn steps in 00:05\n")
     assert ("  go on with: lz run --resume runs/x\n" in text) is hint
+
+
+def test_a_run_that_has_not_learned_says_why():
+    idle = outcome("max_env_steps", idle="there was nothing")
+
+    assert "\n  no learn steps: there was nothing\n" in shown(
+        False, ("lz_run_finished", run(), idle)
+    )
+    assert "no learn" not in shown(False, ("lz_run_finished", run(), outcome("max_env_steps")))
 
 
 def test_what_is_left_is_told_by_the_limit_that_comes_first_and_by_this_session_alone():

@@ -123,6 +123,21 @@ def test_without_enough_rows_for_a_batch_learning_is_skipped(start):
 
     assert outcome.learn_steps == 0
     assert records(outcome, "learned") == []
+    held = outcome.env_steps
+    assert outcome.idle == f"replay holds {held} transitions, too few for a batch of 100 positions"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"train_start_after_envsteps": 1000}, "learning begins after 1,000 env steps"),
+        ({"random_collect_episode_num": 3}, "only random episodes were played"),
+        ({"replay_ratio": 0.01}, "so few env steps owe none"),
+        ({}, ""),
+    ],
+)
+def test_a_run_that_has_not_learned_knows_why(start, given, why):
+    assert start(max_env_steps=5, **given).idle == why
 
 
 def test_random_episodes_come_first_and_owe_no_learn_steps(start):
