@@ -20,6 +20,11 @@ ENDINGS = {
     "diverged": "a loss is not a number",
     "failed": "failed",
 }
+GO_FURTHER = {  # how a run is resumed that a budget has ended
+    "max_env_steps": "--max-env-steps N",
+    "max_minutes": "--max-minutes N",
+    "stop_value": "--stop-value X",
+}
 
 
 class Progress:
@@ -36,6 +41,7 @@ class Progress:
         self._live = self._out.isatty() if live is None else live
         self._return: float | None = None  # mean of the latest collection in which an episode ended
         self._began = (0, 0.0)  # env step and share of the budget at the start of this session
+        self._resumed: int | None = None  # before which iteration
 
     @hookimpl
     def lz_run_started(self, run: Run) -> None:
@@ -49,6 +55,7 @@ class Progress:
         for name, fact in {**run.facts, "directory": run.directory.path}.items():
             self._print(f"  {name}: {fact}")
         if counters.iteration:
+            self._resumed = counters.iteration
             self._print(
                 f"  resumed before iteration {counters.iteration}, at {counters.env_step:,} env "
                 f"steps and {counters.learn_step:,} learn steps"
@@ -90,6 +97,9 @@ class Progress:
         self._print(f"  time: {shares(run.clock.total)}")
         if outcome.ended_by in ("interrupted", "failed"):
             self._print(f"  go on with: {run.directory.go_on}")
+        elif outcome.ended_by in GO_FURTHER and self._resumed == run.counters.iteration:
+            limit = GO_FURTHER[outcome.ended_by]
+            self._print(f"  it had ended before; go further: {run.directory.go_on} {limit}")
 
     def _show(self, run: Run) -> None:
         text = self.line(run)

@@ -148,6 +148,27 @@ def test_the_end_says_why_and_how_to_go_on(ended_by, how, hint):
     assert ("  go on with: lz run --resume runs/x\n" in text) is hint
 
 
+@pytest.mark.parametrize(
+    ("ended_by", "limit"),
+    [
+        ("max_env_steps", "--max-env-steps N"),
+        ("max_minutes", "--max-minutes N"),
+        ("stop_value", "--stop-value X"),
+    ],
+)
+def test_a_run_that_is_resumed_after_its_end_says_how_to_go_further(ended_by, limit):
+    ended = run(counters={"iteration": 4})
+    command = f"go further: lz run --resume runs/x {limit}\n"
+
+    def told(then):
+        finished = ("lz_run_finished", then, outcome(ended_by))
+        return shown(False, ("lz_run_started", ended), finished)
+
+    assert command in told(ended)
+    assert "go further" not in told(run(counters={"iteration": 5}))
+    assert "go further" not in shown(False, ("lz_run_finished", ended, outcome(ended_by)))
+
+
 def test_a_run_that_has_not_learned_says_why():
     idle = outcome("max_env_steps", idle="there was nothing")
 
