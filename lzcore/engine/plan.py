@@ -71,6 +71,7 @@ class Run:
     metrics: JsonLines
     times: JsonLines
     facts: Mapping[str, str]  # what people should know is in force: preset, overrides, tree
+    players: int = 1  # who move in the environment; of two, returns are the first one's
 
     @property
     def settings(self) -> RunSettings:

@@ -112,11 +112,12 @@ class Progress:
     def line(self, run: Run) -> str:
         """Return the state of a run in one line."""
         counters, elapsed = run.counters, run.clock.elapsed
+        whose = "first player" if run.players == 2 else "return"  # of games against itself
         goal = run.settings.max_env_steps
         parts = [
             f"env {counters.env_step:,}" + (f"/{goal:,}" if goal else ""),
             f"learn {counters.learn_step:,}",
-            "return -" if self._return is None else f"return {self._return:.1f}",
+            f"{whose} -" if self._return is None else f"{whose} {self._return:.1f}",
             f"{(counters.env_step - self._began[0]) / max(elapsed, 1e-9):.0f} steps/s",
             shares(run.clock.total),
         ]

@@ -113,6 +113,7 @@ class Trainer:
             metrics=lines(directory.metrics, logs["metrics"]),
             times=lines(directory.times, logs["times"]),
             facts=self._parts.policy.facts() | facts_of(self._ranks, self._parts.loop.batch_size),
+            players=self._parts.env.spaces.players,
         )
 
     def _note_session(self, directory: RunDirectory) -> None:

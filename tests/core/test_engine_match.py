@@ -275,6 +275,14 @@ def test_a_run_measures_a_game_for_two_by_matches(run_dir):
     assert min(told["lengths"]) >= 5
 
 
+def test_the_log_of_a_game_against_itself_says_whose_return_it_shows(
+    noughts_installed, tmp_path, capsys
+):
+    lzcore.train("scripted", "toys/noughts", out=tmp_path / "run", **SMALL)
+
+    assert "  first player " in capsys.readouterr().out
+
+
 def test_a_run_measures_against_whom_it_is_told_to_and_stops_by_the_mean(
     noughts_installed, tmp_path
 ):

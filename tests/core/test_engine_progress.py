@@ -18,7 +18,7 @@ RESOLVED = SimpleNamespace(
 )
 
 
-def run(*, elapsed=10.0, total=None, counters=None, **settings):
+def run(*, elapsed=10.0, total=None, counters=None, players=1, **settings):
     return SimpleNamespace(
         plan=SimpleNamespace(resolved=RESOLVED),
         directory=RunDirectory(Path("runs/x")),
@@ -27,6 +27,7 @@ def run(*, elapsed=10.0, total=None, counters=None, **settings):
         settings=RunSettings(**settings),
         facts={"tree": "oak"},
         seconds=elapsed,
+        players=players,
     )
 
 
@@ -77,6 +78,13 @@ def test_the_latest_return_stays_until_another_episode_ends():
     lines = shown(False, *(("lz_collected", now, s) for s in (nothing, three, nothing)))
 
     assert re.findall(r"return \S+", lines) == ["return -", "return 3.0", "return 3.0"]
+
+
+def test_in_a_game_for_two_the_return_is_said_to_be_the_first_players():
+    text = shown(False, ("lz_collected", run(players=2), {"return_mean": 0.84}))
+
+    assert "  first player 0.8  " in text
+    assert "return" not in text
 
 
 def test_on_paper_lines_are_as_sparse_as_the_log():
