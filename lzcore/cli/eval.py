@@ -99,7 +99,7 @@ def evaluate(
     if isinstance(result, MatchResult):
         click.echo("\n".join(_table(result, settings)))
         return
-    click.echo(f"mean {result.mean:g}  std {result.std:g}  episodes {len(result.returns)}")
+    click.echo(f"return {result.summary()}")
     click.echo("returns " + " ".join(f"{total:g}" for total in result.returns))
 
 

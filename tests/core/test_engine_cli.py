@@ -169,10 +169,11 @@ def test_eval_prints_mean_deviation_and_every_return_of_the_best_checkpoint(trai
     where, summary, returns = done.stdout.splitlines()
     numbers = [float(number) for number in returns.split()[1:]]
     mean = sum(numbers) / 5
+    std = (sum((number - mean) ** 2 for number in numbers) / 5) ** 0.5
+    between = f"{min(numbers):g} to {max(numbers):g}"
     assert where == f"{out}/checkpoints/best.pt, seed 3"
     assert len(numbers) == 5
-    assert summary.startswith(f"mean {mean:g}  std ")
-    assert summary.endswith("  episodes 5")
+    assert summary == f"return {mean:.1f} +- {std:.1f} ({between}) over 5 episodes"  # as in the log
 
 
 def test_eval_as_json_is_repeatable_and_its_seed_decides_the_episodes(trained):
