@@ -76,12 +76,32 @@ def test_the_agent_moves_first_if_the_person_does_not():
     assert told[2] == "The agent plays b1."
 
 
-@pytest.mark.parametrize("said", ["z9", "a1", "", "B3"])
-def test_a_wrong_move_is_told_and_asked_for_again(said):
-    _, _, before, refusal, again, _ = talk("b2", said)
+@pytest.mark.parametrize("said", ["z9", "a1", "B3"])
+def test_after_a_wrong_move_the_list_of_moves_is_not_repeated(said):
+    told = talk("b2", said, said, "c3")
 
-    assert refusal == f"{said!r} is no legal move here."
-    assert again == before
+    refusal = f"{said!r} is no legal move here; ? shows the moves."
+    assert told[3:5] == [refusal, refusal]
+    assert told[5].startswith("The agent plays")
+
+
+def test_blank_lines_are_passed_over():
+    assert talk("", "b2", " ", "", "c3") == talk("b2", "c3")
+
+
+@pytest.mark.parametrize(("word", "key"), [("help", "?"), ("undo", "u"), ("quit", "q")])
+def test_a_key_may_be_said_as_a_word(word, key):
+    assert talk("b2", word, "c3") == talk("b2", key, "c3")
+
+
+def test_what_is_a_move_is_no_key():
+    class Named(Noughts):
+        def name_of(self, state, action):
+            return ["q", "help", "u", "?", "undo", "quit", "g", "h", "i"][action]
+
+    told = talk("help", "u", of=Game(Named(), lowest, True, 1))
+
+    assert [text[1:4] for text in told if text.startswith("\n")] == ["...", "ox.", "oxx"]
 
 
 def test_u_takes_the_last_move_and_its_answer_back():
@@ -222,7 +242,7 @@ def test_play_goes_through_a_pipe(run_dir, fake_site):
     assert (done.returncode, done.stderr) == (0, "")
     assert "best.pt: you move first." in done.stdout
     assert "move         visits        Q    prior" in done.stdout
-    assert "'nonsense' is no legal move here." in done.stdout
+    assert "'nonsense' is no legal move here; ? shows the moves." in done.stdout
     assert done.stdout.endswith("Good bye; the game is not finished.\n")
     assert "\x1b" not in done.stdout
 
