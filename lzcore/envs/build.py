@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from lzcore.base.errors import EnvError, nearest
+from lzcore.base.errors import EnvError, UnknownEnvError, nearest
 from lzcore.envs.config import GymSettings
 from lzcore.envs.wrappers import AnyEnv, FrameSkip, LifeEnds, NoopStart
 
@@ -132,7 +132,8 @@ def _look_up(env_id: str) -> EnvSpec | Callable[..., AnyEnv]:
     elif env_id.startswith("ALE/"):
         _register_atari(env_id)
     if name not in gymnasium.registry:
-        raise EnvError(_unknown(env_id, module, name))
+        error = EnvError if module or "/" in name else UnknownEnvError
+        raise error(_unknown(env_id, module, name))
     return gymnasium.registry[name]
 
 
