@@ -4,7 +4,7 @@ Shape letters: B sampled positions.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -137,13 +137,20 @@ class Learner:
         """Whether every rank's buffer holds enough for its share of a batch."""
         return self._ranks.every(self._buffer.can_sample(self.batch_size))
 
-    def learn(self, steps: int, clock: Clock, reanalyses: int = 0) -> dict[str, float]:
+    def learn(
+        self,
+        steps: int,
+        clock: Clock,
+        reanalyses: int = 0,
+        tell: Callable[[int], None] = lambda done: None,
+    ) -> dict[str, float]:
         """Make learn steps and tell the policy that they are made.
 
         Args:
             steps: how many, at least 1.
             clock: counts "sample", "learn" and "reanalyze".
             reanalyses: how often the buffer is reanalyzed: before the first step, and in between.
+            tell: is told after each step how many are made.
         Returns:
             The mean of each number that the policy returned, over steps and ranks.
         Raises:
@@ -155,6 +162,7 @@ class Learner:
             for _ in range(due.count(step)):
                 reanalyzed.add(self._reanalyze(clock))
             learned.add(self._step(clock))
+            tell(step + 1)
         self._policy.after_learning()
         clock.lap("learn")
         return self._ranks.mean({**learned.told(), **reanalyzed.told()})
