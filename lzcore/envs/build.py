@@ -232,7 +232,8 @@ def _from_callable(factory: Callable[..., AnyEnv], kwargs: dict[str, Any]) -> Ca
         env = factory(**kwargs)
         if not isinstance(env, gymnasium.Env):
             raise EnvError(
-                f"{_name_of(factory)} returned {type(env).__name__!r}; expected a gymnasium.Env."
+                f"{_name_of(factory)} returned {type(env).__name__!r}; expected a gymnasium.Env. A "
+                'class with the rules of a game (Simulator) is named "game/module:Name".'
             )
         if any(env is other for other in built):
             raise EnvError(

@@ -14,7 +14,6 @@ from lzcore.base import SearchResult, Simulator, Tree
 from lzcore.base.tree import Array
 from lzcore.search import SimulatedDynamics, search
 
-
 # rows of one call on a CPU: with more, a layer's maps no longer fit a core's caches
 AT_ONCE = 256
 
