@@ -38,7 +38,9 @@ class WorldModelDynamics:
         """
         for name in _CANNOT_SERVE:
             if getattr(tree.spec, name):
-                raise ConfigError(f"{name} is set, but a world model knows no such thing.")
+                raise ConfigError(
+                    f"{name} is set, but a world model knows no such thing. Make a tree without it."
+                )
         cfg = inference.model.cfg.world_model_cfg
         self._cfg = cfg
         self._inference = inference

@@ -59,9 +59,10 @@ class WorldModelInference(Inference):
         steps = int(history.length.max())
         tokens = self._tokens(history, steps)  # (B, 2 H' - 1, E)
         x, kv = self.model.transformer.prefill(tokens)
+        root = torch.arange(len(x), device=x.device)
         now = torch.from_numpy(2 * history.length - 2).to(x.device)
-        policy_logits, value = self.model.evaluate(x[torch.arange(len(x)), now])
-        latent = tokens[torch.arange(len(x)), now]
+        policy_logits, value = self.model.evaluate(x[root, now])
+        latent = tokens[root, now]
         out = NetworkOutput(latent, torch.zeros_like(value), value, policy_logits)
         evaluation, _ = self._evaluated(out)
         return Roots(evaluation._replace(reward=None), latent, _paged(tokens), _paged(kv))

@@ -220,6 +220,22 @@ def test_a_root_alone_is_told_what_it_is_told_among_others(given):
         np.testing.assert_allclose(alone[:, 0], expected[:, root], atol=1e-6, rtol=1e-6)
 
 
+@style
+def test_numbers_that_are_none_stay_with_their_root(given):
+    rng, model = np.random.default_rng(5), awake(make_model(**given), scale=0.05)
+    history, leaves = draw_history(rng, 4), grown(rng, 4, 12)
+    broken = history.observation.clone()
+    broken[2] = torch.nan
+
+    told = answers(model, history._replace(observation=broken), leaves)
+
+    others = [0, 1, 3]
+    assert np.isnan(told[0, 2, 0])
+    np.testing.assert_allclose(
+        told[:, others], answers(model, history, leaves)[:, others], atol=1e-6, rtol=1e-6
+    )
+
+
 def test_what_lies_behind_the_end_of_a_history_is_not_read():
     model = awake(make_model())
     rng = np.random.default_rng(0)
