@@ -57,9 +57,7 @@ class Walk:
     def _decide(self, states):
         seen = self._simulator.look(states)
         self._policy.eval_mode.reset(None)
-        shown = observed(
-            self._simulator, states, seen, np.arange(len(states)), seen.observation
-        )
+        shown = observed(self._simulator, states, seen, np.arange(len(states)), seen.observation)
         return self._policy.decide("eval", shown).columns["action"].tolist()
 
     def _mistakes(self, states, action):

@@ -19,14 +19,21 @@ def lz_register_buffers() -> list[BufferSpec]:
 
 @hookimpl
 def lz_register_envs() -> list[EnvSpec]:
-    """Any environment that Gymnasium can make."""
+    """Any environment that Gymnasium can make, and games whose rules a class tells."""
     return [
         EnvSpec(
             name="gymnasium",
             env="lzcore.envs.gym:GymEnv",
             config="lzcore.envs.config:GymSettings",
             summary="Any Gymnasium id, module:Id or callable, vectors and images.",
-        )
+        ),
+        EnvSpec(
+            name="game",
+            env="lzcore.envs.named:NamedGame",
+            config="lzcore.envs.config:GameSettings",
+            summary="A class with the rules of a game (Simulator), by game/module:Name.",
+            prefix="game",
+        ),
     ]
 
 

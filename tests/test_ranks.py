@@ -8,7 +8,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent / "core"))
 
-import lz_ctree.tree  # noqa: F401 (loaded once, before the ranks are forked)
+import lz_alphazero.policy  # noqa: F401 (loaded once, before the ranks are forked)
+import lz_ctree.tree  # noqa: F401 (too)
 import lz_muzero.policy  # noqa: F401 (too)
 import pytest
 import torch._dynamo  # noqa: F401 (too)
@@ -34,8 +35,35 @@ NAMED = {
     "run.eval_episodes": 1,
     "run.tensorboard": False,
 }
-SETTINGS = [part for name, value in NAMED.items() for part in ("-o", f"{name}={value}".lower())]
-RUN = ["run", "--policy", "muzero", *(part.replace("=bn", "=BN") for part in SETTINGS)]
+GAMES = {  # with known rules
+    "multi_gpu": True,
+    "bp_update_sync": False,
+    "mcts.num_simulations": 4,
+    "mcts.eval_num_simulations": 4,
+    "batch_size": 16,
+    "replay_ratio": 0.1,
+    "n_episode": 2,
+    "collector_env_num": 2,
+    "model.num_channels": 8,
+    "run.opponent": "random",
+    "run.openings": "random",
+    "run.eval_episodes": 2,
+    "run.stop_value": "none",
+    "run.tensorboard": False,
+}
+
+
+def command(policy, named):
+    """Return the arguments of `lz` that begin a run."""
+    given = [f"{name}={toml(value)}" for name, value in named.items()]
+    return ["run", "--policy", policy, *(part for one in given for part in ("-o", one))]
+
+
+def toml(value):
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+RUN, GAME = command("muzero", NAMED), command("alphazero", GAMES)
 
 
 def lz(*argv):
@@ -55,22 +83,25 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def told(place):
     """How the two ranks of each command ended."""
-    calls = {
-        "whole": [*RUN, "--out", str(place / "whole"), "--max-env-steps", "180"],
-        "first part": [*RUN, "--out", str(place / "parts"), "--max-env-steps", "80"],
-        "second part": ["run", "--resume", str(place / "parts"), "--max-env-steps", "180"],
-        "uneven": [*RUN, "--out", str(place / "uneven"), "-o", "batch_size=15"],
-    }
-    found = one_by_one([Call(lz, tuple(argv)) for argv in calls.values()])
+    calls = {"uneven": [*RUN, "--out", str(place / "uneven"), "-o", "batch_size=15"]}
+    for name, run in (("muzero", RUN), ("alphazero", GAME)):
+        whole, parts = (str(place / name / which) for which in ("whole", "parts"))
+        calls |= {
+            f"{name}, whole": [*run, "--out", whole, "--max-env-steps", "180"],
+            f"{name}, first part": [*run, "--out", parts, "--max-env-steps", "80"],
+            f"{name}, second part": ["run", "--resume", parts, "--max-env-steps", "180"],
+        }
+    found = one_by_one([Call(lz, tuple(argv)) for argv in calls.values()], seconds=240.0)
     return dict(zip(calls, found, strict=True))
 
 
-def test_a_run_in_two_parts_equals_one_in_one_tensor_for_tensor(told, place):
+@pytest.mark.parametrize("policy", ["muzero", "alphazero"])
+def test_a_run_in_two_parts_equals_one_in_one_tensor_for_tensor(told, place, policy):
     for name in ("whole", "first part", "second part"):
-        for rank in told[name]:
+        for rank in told[f"{policy}, {name}"]:
             assert (rank.status, rank.value) == (0, 0), rank.err
 
-    one, two = (learned(place / name) for name in ("whole", "parts"))
+    one, two = (learned(place / policy / name) for name in ("whole", "parts"))
     assert one["learn_step"] > 10
     assert_same(two, one)
 
@@ -86,9 +117,11 @@ def learned(directory):
     """What a run has learned, drawn and stored; it may have been evaluated more often."""
     content = load_file(numbered(directory / "checkpoints")[-1])
     ranks = (content, *content["ranks"])
-    names = ("model", "target_model", "optimizer", "lr_scheduler", "last_iter")
+    names = {"model", "target_model", "optimizer", "lr_scheduler", "last_iter"}
     replay = {name: rows for name, rows in whole(directory).items() if "replay/" in name}
     assert len(replay) >= 4
+    names &= content["policy"]["learn"].keys()
+    assert len(names) >= 4  # not every policy has a target model
     return {
         "learn_step": content["counters"]["learn_step"],
         "policies": [{name: rank["policy"]["learn"][name] for name in names} for rank in ranks],

@@ -1,4 +1,4 @@
-"""MuZero and variants with the C++ tree, killed with SIGKILL and resumed: the same bit for bit."""
+"""Runs with the C++ tree, killed with SIGKILL and resumed: the same bit for bit."""
 
 import os
 import sys
@@ -41,21 +41,45 @@ KILLS = {
     "between a checkpoint and its name": ("os.replace", 6),
 }
 
-
 REANALYZING = {"while it reanalyzes": ("lz_muzero.policy.MuZeroPolicy._search_again", 20)}
-CASES = {  # a policy, settings, and where it is killed
-    "muzero": ("muzero", RUN, KILLS),
-    "the buffer reanalyzed": ("muzero", RUN | REZERO, REANALYZING),
-    "a context, by segments": ("muzero", RUN | SEGMENTS | CONTEXT, KILLS),
-    "gumbel_muzero": ("gumbel_muzero", RUN, dict([*KILLS.items()][:1])),
+
+GAMES = {  # with known rules
+    "tree": "lz_ctree",
+    "mcts.num_simulations": 4,
+    "mcts.eval_num_simulations": 4,
+    "model.num_channels": 8,
+    "collector_env_num": 3,
+    "n_episode": 8,
+    "batch_size": 16,
+    "replay_ratio": 0.1,
+    "eval_freq": 8,
+    "run.opponent": "mcts:2",
+    "run.openings": "random",
+    "run.stop_value": "none",
+    "run.eval_episodes": 4,
+    "run.max_env_steps": 250,
+    "run.tensorboard": False,
+}
+PLANNING = {
+    "while it searches": ("lz_alphazero.policy.AlphaZeroPolicy._search", 50),
+    "while it learns": ("lz_alphazero.policy.AlphaZeroPolicy._forward_learn", 12),
+}
+CART, BOARD = "CartPole-v1", "open_spiel/tic_tac_toe"
+CASES = {  # a policy, its environment, settings, and where it is killed
+    "muzero": ("muzero", CART, RUN, KILLS),
+    "the buffer reanalyzed": ("muzero", CART, RUN | REZERO, REANALYZING),
+    "a context, by segments": ("muzero", CART, RUN | SEGMENTS | CONTEXT, KILLS),
+    "gumbel_muzero": ("gumbel_muzero", CART, RUN, dict([*KILLS.items()][:1])),
+    "alphazero": ("alphazero", BOARD, GAMES, PLANNING),
+    "sampled_alphazero": ("sampled_alphazero", BOARD, GAMES, dict([*PLANNING.items()][:1])),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_killed_anywhere_and_resumed_equals_one_that_was_not(name, tmp_path):
-    policy, given, kills = CASES[name]
-    run_and_kill(policy, "CartPole-v1", given, kills.values(), tmp_path)
+    policy, env, given, kills = CASES[name]
+    run_and_kill(policy, env, given, kills.values(), tmp_path)
     expected = whole(tmp_path / "never")
 
     for number, where in enumerate(kills):

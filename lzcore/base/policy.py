@@ -187,21 +187,21 @@ class Policy(ABC):
     def learn_mode(self) -> Any:
         """Bound methods for learning, a fresh `learn_function`."""
         return self.learn_function(
-            self._guarded("learn"),
+            self._guarded("learn", self._forward_learn),
             self._reset_learn,
             self.__repr__,
             self._monitor_vars_learn,
             self._get_attribute,
             self._set_attribute,
             self._state_dict_learn,
-            self._load_state_dict_learn,
+            self._guarded("learn", self._load_state_dict_learn),
         )
 
     @property
     def collect_mode(self) -> Any:
         """Bound methods for collecting, a fresh `collect_function`."""
         return self.collect_function(
-            self._guarded("collect"),
+            self._guarded("collect", self._forward_collect),
             self._process_transition,
             self._get_train_sample,
             self._reset_collect,
@@ -215,7 +215,7 @@ class Policy(ABC):
     def eval_mode(self) -> Any:
         """Bound methods for evaluation, a fresh `eval_function`."""
         return self.eval_function(
-            self._guarded("eval"),
+            self._guarded("eval", self._forward_eval),
             self._reset_eval,
             self._get_attribute,
             self._set_attribute,
@@ -223,9 +223,10 @@ class Policy(ABC):
             self._load_state_dict_eval,
         )
 
-    def _guarded(self, field: str) -> Callable[..., Any]:
+    def _guarded(self, field: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a method that needs its mode, or what says that the mode is not enabled."""
         if field in self._enabled:
-            return getattr(self, f"_forward_{field}")  # type: ignore[no-any-return]
+            return method
 
         def refuse(*_: Any, **__: Any) -> Any:
             raise RuntimeError(

@@ -15,6 +15,7 @@ from lzcore.base.config import PolicySettings
 from lzcore.base.env import Array, Observed
 from lzcore.base.errors import CheckpointError, ConfigError, ShapeError
 from lzcore.base.policy import Policy
+from lzcore.base.simulator import Simulator, State
 from lzcore.base.structure import merge, nest, paths_of
 from lzcore.engine.assemble import make_env, make_policy
 from lzcore.engine.checkpoint import BEST, fitting, load_file, numbered
@@ -128,7 +129,8 @@ class Agent:
         """Decide for one environment.
 
         Args:
-            obs: what the environment itself returns, before any adapter of lz.
+            obs: what the environment itself returns, before any adapter of lz; of a policy that
+                plans with the rules of a game, a position of `simulator`, which tells the rest.
             action_mask: (A,), non-zero = allowed; None: every action is.
             to_play: -1 with one player, else who moves, 1 or 2.
         Returns:
@@ -136,19 +138,38 @@ class Agent:
         Raises:
             ShapeError: the observation or the mask is not of this environment.
         """
-        env_id = np.zeros(1, np.int64)
-        (self._stack.push if self._timestep else self._stack.reset)(env_id, self._frame(obs))
-        seen = Observed(
-            env_id,
-            self._stack.observation(env_id),
-            self._mask(action_mask),
-            np.full(1, to_play, np.int8),
-            np.full(1, self._timestep, np.int64),
-        )
+        if self._policy.plans_with_rules:
+            seen = self._seen_in_game(obs)
+        else:
+            seen = self._seen(self._frame(obs), self._mask(action_mask), to_play)
         self._timestep += 1
         action = self._policy.decide("eval", seen).columns["action"]
         raw = self._env.raw_action(action)[0] if hasattr(self._env, "raw_action") else action[0]
         return raw if isinstance(raw, np.ndarray) else int(raw)
+
+    @property
+    def simulator(self) -> Simulator | None:
+        """The rules of the game that the agent has learned; None: its environment tells none."""
+        return getattr(self._env, "simulator", None)
+
+    def _seen_in_game(self, state: State) -> Observed:
+        assert self.simulator is not None  # or there would have been no run
+        position = self.simulator.look([state])
+        frame = position.observation.astype(self._env.spaces.frame_dtype)
+        return self._seen(frame, position.legal_actions, int(position.to_play[0]))._replace(
+            states=np.fromiter([state], object, 1), simulator=self.simulator
+        )
+
+    def _seen(self, frame: Array, mask: Array | None, to_play: int) -> Observed:
+        env_id = np.zeros(1, np.int64)
+        (self._stack.push if self._timestep else self._stack.reset)(env_id, frame)
+        return Observed(
+            env_id,
+            self._stack.observation(env_id),
+            mask,
+            np.full(1, to_play, np.int8),
+            np.full(1, self._timestep, np.int64),
+        )
 
     def _frame(self, obs: Any) -> Array:
         """Return (1, *F)."""

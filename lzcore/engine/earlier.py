@@ -54,6 +54,7 @@ class EarlierAgent:
             )
         self._simulator = simulator
         self._dtype = learned.frame_dtype
+        self._alone = learned.players == 1  # a bot played the other side while it learned
 
     def act(self, states: Sequence[State], seeds: Array) -> Array:
         """Return (n,) int64, what the agent chooses in each position."""
@@ -68,6 +69,8 @@ class EarlierAgent:
         self._policy.eval_mode.reset(None)
         env_id = (seeds >> np.uint64(1)).astype(np.int64)
         seen = self._simulator.look(states)
+        if self._alone:
+            seen = seen._replace(to_play=np.full(len(states), -1, np.int8))
         frames = seen.observation.astype(self._dtype, copy=False)
         shown = observed(self._simulator, states, seen, env_id, frames)
         action: Array = self._policy.decide("eval", shown).columns["action"]

@@ -63,7 +63,8 @@ def observations(space: spaces.Space[Any], settings: GymSettings, name: str) -> 
     raise EnvError(
         f"{name} shows {type(space).__name__} observations; Box, Discrete, MultiBinary and "
         "MultiDiscrete can be read. Flatten it in an environment of your own, given as module:Id "
-        "or callable (gymnasium.wrappers.FlattenObservation does it for Dict and Tuple)."
+        "or callable (gymnasium.wrappers.FlattenObservation does it for Dict and Tuple); a mask of "
+        'legal actions is not part of it, but goes into info["action_mask"].'
     )
 
 

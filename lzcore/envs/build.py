@@ -121,7 +121,7 @@ def missing(name: str, install: str, err: BaseException) -> str:
 def _look_up(env_id: str) -> EnvSpec | Callable[..., AnyEnv]:
     module, _, name = env_id.rpartition(":")
     if module:
-        found = _import(module, env_id)
+        found = imported(module, env_id)
         if name not in gymnasium.registry and callable(getattr(found, name, None)):
             return getattr(found, name)  # type: ignore[no-any-return]
     elif env_id.startswith("ALE/"):
@@ -131,7 +131,12 @@ def _look_up(env_id: str) -> EnvSpec | Callable[..., AnyEnv]:
     return gymnasium.registry[name]
 
 
-def _import(module: str, env_id: str) -> Any:
+def imported(module: str, env_id: str) -> Any:
+    """Import the module that an id names; one in the current directory is found too.
+
+    Raises:
+        EnvError: it is not there, or raises.
+    """
     here = str(Path.cwd())
     if here not in sys.path:  # a console script does not look where its user stands
         sys.path.append(here)

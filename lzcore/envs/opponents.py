@@ -15,7 +15,7 @@ from lzcore.base.seeding import uniform
 from lzcore.base.simulator import Positions, Simulator, State
 from lzcore.registry import Registry
 
-MOST_POSITIONS = 1_000_000  # that minimax visits unless it is told otherwise
+MOST_POSITIONS = 200_000  # that minimax visits unless it is told otherwise
 AT_ONCE = 4096  # positions that are played on from in one call
 SAME = 1e-9  # values of moves that differ by no more are equal
 
@@ -86,7 +86,7 @@ class Minimax:
 
         Args:
             simulator: of a game for one or two players.
-            argument: the most positions to visit; "" for a million.
+            argument: the most positions to visit; "" for 200,000.
         Raises:
             ConfigError: the argument is no number, or the game has more positions.
         """

@@ -3,11 +3,10 @@
 `search` runs it; `LearnedDynamics` plans in a model's latent states, `ChanceDynamics` in one that
 knows of chance, `SimulatedDynamics` with the rules of a game; `make_tree` picks an installed tree;
 `dirichlet_noise` and `gumbel_noise` draw what a search mixes in at its root; `tempered` and `draw`
-go from its visits to an action; `outline` and `to_dot`
-show what it did.
+go from its visits to an action; `outline` and `to_dot` show what it did.
 """
 
-from lzcore.search.choice import draw, entropy_bits, tempered
+from lzcore.search.choice import draw, entropy_bits, masked_softmax, tempered
 from lzcore.search.dynamics import ChanceDynamics, Dynamics, LearnedDynamics
 from lzcore.search.inference import Inference, State
 from lzcore.search.inspect import outline, to_dot
@@ -30,6 +29,7 @@ __all__ = [
     "entropy_bits",
     "gumbel_noise",
     "make_tree",
+    "masked_softmax",
     "outline",
     "search",
     "tempered",

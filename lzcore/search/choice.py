@@ -1,4 +1,4 @@
-"""From what a search has visited to an action: arrays only.
+"""From what a search has visited, or a network has said, to an action: arrays only.
 
 Shape letters: N searches, A actions or other edges of a root.
 """
@@ -29,6 +29,19 @@ def tempered(visits: Array, temperature: float) -> npt.NDArray[np.float64]:
     with np.errstate(divide="ignore", over="ignore"):  # of no visits; of a tiny temperature
         log_visits = np.log(visits.astype(np.float64))
         weight: Array = np.exp((log_visits - log_visits.max(axis=1, keepdims=True)) / temperature)
+    probability: Array = weight / weight.sum(axis=1, keepdims=True)
+    return probability
+
+
+def masked_softmax(logits: Array, legal: Array) -> npt.NDArray[np.float64]:
+    """Return (N, A) probabilities over the legal actions, 0 elsewhere.
+
+    Args:
+        logits: (N, A).
+        legal: (N, A) bool, at least one True in each row.
+    """
+    masked = np.where(legal, logits.astype(np.float64), -np.inf)
+    weight: Array = np.exp(masked - masked.max(axis=1, keepdims=True))
     probability: Array = weight / weight.sum(axis=1, keepdims=True)
     return probability
 

@@ -53,26 +53,23 @@ class SimulatedDynamics:
         self._evaluate = evaluate
         self._spec = spec
         self._max_moves = max_moves
-        self._states: list[list[State]] = []  # of each node, of each root
+        self._states: Array = np.empty((0, 0), object)  # of each node, of each root
 
     def root(self, states: Sequence[State]) -> Evaluation:
         """Evaluate B positions and remember them as node 0."""
-        self._states = [[None] * len(states) for _ in range(self._spec.num_nodes)]
-        self._states[0] = list(states)
+        self._states = np.empty((self._spec.num_nodes, len(states)), object)
+        self._states[0] = np.fromiter(states, object, len(states))  # some states are tuples
         seen = self._simulator.look(states)
         return self._evaluated(seen, seen.terminal)
 
     def expand(self, leaves: Leaves) -> Evaluation:
         """Play on from the parents of the leaves that need it; the other rows are 0."""
         needed = np.flatnonzero(leaves.needs_evaluation)
-        num_rows, num_roots = len(leaves.parent), len(self._states[0])
-        roots = (needed % num_roots).tolist()
-        parents = leaves.parent[needed].tolist()
-        before = [self._states[node][root] for node, root in zip(parents, roots, strict=True)]
+        num_rows, num_roots = len(leaves.parent), self._states.shape[1]
+        roots = needed % num_roots
+        before = self._states[leaves.parent[needed], roots].tolist()
         after = self._simulator.play(before, leaves.action[needed])
-        nodes = leaves.node[needed].tolist()
-        for node, root, state in zip(nodes, roots, after, strict=True):
-            self._states[node][root] = state
+        self._states[leaves.node[needed], roots] = np.fromiter(after, object, len(after))
         seen = self._simulator.look(after)
         found = self._evaluated(seen, self._over(seen))
         return found if len(needed) == num_rows else spread(found, needed, num_rows)

@@ -39,6 +39,26 @@ def test_an_agent_takes_the_actions_that_eval_takes(run_dir):
     assert total == expected.returns[0]
 
 
+def test_an_agent_that_plans_with_rules_is_shown_positions(noughts_installed, tmp_path):
+    small = {"run.eval_episodes": 2, "run.tensorboard": False, "max_env_steps": 20}
+    out = tmp_path / "noughts"
+    train("scripted", "toys/noughts", out=out, quiet=True, **small)
+    agent = lzcore.Agent.load(out)
+    agent._policy.plans_with_rules = True
+    [position] = agent.simulator.begin(np.zeros(1, np.uint64))
+
+    for cell in (0, 4, 1):  # o has to block cell 2
+        [position] = agent.simulator.play([position], np.array([cell]))
+
+    assert agent.act(position) == 2
+    assert agent._policy.seen[-1].to_play.tolist() == [2]
+    assert lzcore.Agent.load(out).simulator is not None
+
+
+def test_where_no_rules_are_told_there_is_no_simulator(run_dir):
+    assert lzcore.Agent.load(run_dir).simulator is None
+
+
 def test_an_agent_plays_with_the_best_weights_or_those_asked_for(run_dir):
     kept = run_dir / "checkpoints"
 

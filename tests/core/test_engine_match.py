@@ -346,6 +346,18 @@ def test_an_earlier_agent_needs_a_path_to_an_agent_of_the_same_game(run_dir):
         make_opponent(f"checkpoint:{run_dir}", Race(), registry)
 
 
+def test_an_earlier_agent_that_learned_against_a_bot_sees_a_game_for_one(
+    noughts_installed, tmp_path
+):
+    given = {**SMALL, "env.bot": "random"}
+    lzcore.train("scripted", "toys/noughts", out=tmp_path / "run", quiet=True, **given)
+    opponent = make_opponent(f"checkpoint:{tmp_path / 'run'}", GAME, get_registry())
+
+    opponent.act([(0,) * 9, (1,) + (0,) * 8], np.array([2, 4], np.uint64))
+
+    assert opponent._policy.seen[0].to_play.tolist() == [-1, -1]
+
+
 def test_an_earlier_agent_that_looks_at_several_frames_is_refused(run_dir, monkeypatch):
     monkeypatch.setattr(ScriptedPolicy, "_init_shared", more_frames(ScriptedPolicy._init_shared))
     with pytest.raises(ConfigError, match="looks at 4 frames, but opponents are shown a single"):

@@ -66,6 +66,7 @@ def test_components_are_ordered_by_kind_and_name():
         "b",
         "c",
         "replay",
+        "game",
         "gymnasium",
         "checkpoint",
         "minimax",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lzcore.search import draw, entropy_bits, tempered
+from lzcore.search import draw, entropy_bits, masked_softmax, tempered
 
 VISITS = np.array([[1, 3, 0, 4], [0, 2, 2, 0]])
 
@@ -37,6 +37,14 @@ def test_a_temperature_next_to_zero_leaves_the_most_visited(temperature):
 def test_a_temperature_that_is_no_number_from_0_on_is_refused(temperature):
     with pytest.raises(ValueError, match=r"temperature is .*; expected a number of at least 0"):
         tempered(VISITS, temperature)
+
+
+def test_a_masked_softmax_gives_nothing_to_illegal_actions():
+    legal = np.array([[False, True, True]])
+
+    found = masked_softmax(np.array([[1000.0, 0.0, np.log(3.0)]], np.float32), legal)
+
+    assert found[0].tolist() == pytest.approx([0.0, 0.25, 0.75])
 
 
 def test_draws_follow_the_distribution_and_never_leave_its_support():

@@ -15,7 +15,7 @@ from lz_alphazero import shapes
 from lz_alphazero.asked import Asked, require_rules, simulator_of
 from lz_alphazero.compiled import Network, compiled
 from lz_alphazero.config import AlphaZeroConfig
-from lz_alphazero.planning import Evaluator, Planner, masked_softmax
+from lz_alphazero.planning import Evaluator, Planner
 from lzcore.base import (
     ConfigError,
     DecisionError,
@@ -42,6 +42,7 @@ from lzcore.search import (
     draw,
     entropy_bits,
     make_tree,
+    masked_softmax,
     tempered,
 )
 
@@ -190,7 +191,7 @@ class ActingPolicy(Policy):
         known = self._planners.get(mode)
         if known is not None and known.simulator is simulator:
             return known
-        self._check_actions(simulator)
+        self._check_game(simulator)
         count = cfg.mcts.num_simulations
         if mode == "eval":
             count = cfg.mcts.eval_num_simulations or count
@@ -200,13 +201,18 @@ class ActingPolicy(Policy):
         self._planners[mode] = Planner(tree, dynamics, simulator, count)
         return self._planners[mode]
 
-    def _check_actions(self, simulator: Simulator) -> None:
-        actions = simulator.spaces.action.size
-        if actions != self._num_actions:
-            raise ConfigError(
-                f"model.action_space_size is {self._num_actions}, but the game has {actions} "
-                "actions; make the two equal."
-            )
+    def _check_game(self, simulator: Simulator) -> None:
+        """Refuse a game that the network is not made for."""
+        spaces = simulator.spaces
+        for name, made_for, played in (
+            ("action_space_size", self._num_actions, spaces.action.size),
+            ("observation_shape", self._observation_shape, tuple(spaces.frame_shape)),
+        ):
+            if made_for != played:
+                raise ConfigError(
+                    f"model.{name} is {made_for}, but that of the game is {played}; make the two "
+                    "equal."
+                )
 
     def _tree_spec(self, num_simulations: int, simulator: Simulator | None = None) -> TreeSpec:
         """Return what is searched; None: in a game of two players without chance."""
@@ -288,9 +294,12 @@ class ActingPolicy(Policy):
         Args:
             env: a position of the game that `_get_simulation_env` returns.
         Returns:
-            The probability of each legal action, which sum to 1, and the value for who moves.
+            The probability of each legal action, which sum to 1, and the value for who moves; of a
+            finished game nothing, and its outcome.
         """
         seen = self._get_simulation_env().look([env])
+        if seen.terminal[0]:
+            return {}, float(seen.value[0])
         logits, value = self._evaluate(seen.observation, seen.legal_actions)
         policy = masked_softmax(logits, seen.legal_actions)[0]
         legal = np.flatnonzero(seen.legal_actions[0]).tolist()

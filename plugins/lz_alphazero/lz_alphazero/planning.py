@@ -6,7 +6,6 @@ Shape letters: N games, n positions that the network is asked about, F observati
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -73,10 +72,3 @@ class Planner(NamedTuple):
             seeds=seeds,
             noise=noise,
         )
-
-
-def masked_softmax(logits: Array, legal: Array) -> Array:
-    """Return (n, A) float32 probabilities over the legal actions, 0 elsewhere."""
-    known = np.where(legal, logits.astype(np.float64), -np.inf)
-    weight = np.exp(known - known.max(axis=1, keepdims=True))
-    return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)

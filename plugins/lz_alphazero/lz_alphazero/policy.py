@@ -232,13 +232,8 @@ class AlphaZeroPolicy(ActingPolicy):
         """Go on where the policy that wrote `state_dict` stood; keys of ours may be missing.
 
         Raises:
-            RuntimeError: weights are missing, unknown or of another shape, or learning is off.
+            RuntimeError: weights are missing, unknown or of another shape.
         """
-        if "learn" not in self._enabled:
-            raise RuntimeError(
-                "This policy was made without its learn mode; load into collect or eval mode, or "
-                "construct it with enable_field including 'learn'."
-            )
         self._model.load_state_dict(need(state_dict, "model"))
         self._optimizer.load_state_dict(need(state_dict, "optimizer"))
         if "lr_scheduler" in state_dict:

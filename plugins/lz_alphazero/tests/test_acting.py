@@ -52,6 +52,21 @@ def test_a_lost_position_looks_bad_to_the_player_who_moves(make_policy, ask, pos
     assert found.columns["searched_value"][1] > 0.5
 
 
+def test_leaves_that_reach_max_moves_are_drawn_unless_they_are_won(
+    make_policy, counting_model, ask, position, kind
+):
+    """The network has its own opinion of them, and is not asked."""
+    told = []
+    for most in (5, 512):
+        given = {**ALL[kind], "mcts.max_moves": most}
+        policy = make_policy(kind, given, model=counting_model())
+        search = ask(policy, position("xx./oo./...")).search
+        told.append(set(search.q_value[search.visit_count > 0].tolist()))
+
+    assert told[0] == {0.0, 1.0}
+    assert not told[1] <= {0.0, 1.0}
+
+
 # --- what is told ---------------------------------------------------------------------------------
 
 
@@ -285,7 +300,7 @@ def test_an_environment_without_rules_is_refused_in_one_line(make_policy):
 
 def test_a_game_with_another_number_of_actions_is_refused(make_policy, ask, position):
     policy = make_policy("alphazero", {"model.action_space_size": 7})
-    with pytest.raises(ConfigError, match="is 7, but the game has 9 actions"):
+    with pytest.raises(ConfigError, match="is 7, but that of the game is 9"):
         ask(policy, position("x../.../..."))
 
 

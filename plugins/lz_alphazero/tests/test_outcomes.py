@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from lz_alphazero.outcomes import outcomes
 
+from lzcore.envs.games import GameEnv
+from lzcore.testing.noughts import Noughts
+
 
 def alternating(length):
     return np.arange(length) % 2 + 1
@@ -52,3 +55,19 @@ def test_games_are_stored_with_their_outcomes(make_policy, play):
         outcome, mover = game.columns["outcome"][rows], game.columns["to_play"][rows]
         last = game.columns["reward"][game.length - 1]  # 1: whoever made the last move won
         assert outcome.tolist() == [last if who == mover[-1] else -last for who in mover]
+
+
+def test_games_that_reach_max_moves_are_drawn_for_both_players(make_policy, play, kind):
+    """Six moves are enough for some games; the others are broken off."""
+    games = play(make_policy(kind), 12, env=GameEnv(Noughts(), 3, {"max_moves": 6}))
+    lengths = {True: set(), False: set()}
+
+    for game in games:
+        assert game.ended
+        lengths[game.terminated].add(game.length)
+        assert set(game.columns["to_play"][: game.length]) == {1, 2}
+        outcome = game.columns["outcome"][: game.length]
+        assert (outcome != 0).tolist() == [game.terminated] * game.length
+    assert lengths[True] <= {5, 6}
+    assert lengths[True]
+    assert lengths[False] == {6}

@@ -43,6 +43,7 @@ from lzcore.search import (
     dirichlet_noise,
     draw,
     make_tree,
+    masked_softmax,
     search,
     tempered,
 )
@@ -325,7 +326,7 @@ class ActingPolicy(RememberingPolicy):
         self._refresh()
         seen = self._evaluated(planner, asked)
         decisions.check_finite(seen, asked)
-        policy = decisions.masked_softmax(seen.logits, asked.legal)
+        policy = masked_softmax(seen.logits, asked.legal)
         return decisions.unsearched(policy, seen.value, seen.logits)
 
     def _at_random(self, asked: Asked, seeds: Array) -> SearchResult:

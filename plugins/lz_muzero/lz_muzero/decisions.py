@@ -181,13 +181,6 @@ def explore(greedy: Array, legal: Array, epsilon: float, coin: Array, pick: Arra
     return np.where(coin < epsilon, draw(legal, pick), greedy)
 
 
-def masked_softmax(logits: Array, legal: Array) -> npt.NDArray[np.float64]:
-    """Return (N, A) probabilities over the legal actions, 0 elsewhere."""
-    masked = np.where(legal, logits.astype(np.float64), -np.inf)
-    weight = np.exp(masked - masked.max(axis=1, keepdims=True))
-    return weight / weight.sum(axis=1, keepdims=True)
-
-
 # --- what is answered -----------------------------------------------------------------------------
 
 

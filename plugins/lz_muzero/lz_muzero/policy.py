@@ -386,13 +386,8 @@ class MuZeroPolicy(TargetingPolicy):
         """Go on where the policy that wrote `state_dict` stood; keys of ours may be missing.
 
         Raises:
-            RuntimeError: weights are missing, unknown or of another shape, or learning is off.
+            RuntimeError: weights are missing, unknown or of another shape.
         """
-        if "learn" not in self._enabled:
-            raise RuntimeError(
-                "This policy was made without its learn mode; load into collect or eval mode, or "
-                "construct it with enable_field including 'learn'."
-            )
         self._model.load_state_dict(need(state_dict, "model"))
         self._target_model.load_state_dict(need(state_dict, "target_model"))
         self._optimizer.load_state_dict(need(state_dict, "optimizer"))

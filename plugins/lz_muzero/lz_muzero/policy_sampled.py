@@ -35,7 +35,7 @@ from lzcore.base import (
     stream_key,
     uniform,
 )
-from lzcore.search import dirichlet_noise
+from lzcore.search import dirichlet_noise, masked_softmax
 
 _OF_VECTORS = ("policy_mu", "policy_sigma", "target_sampled_actions")
 STATISTICS = tuple(f"{name}_{kind}" for name in _OF_VECTORS for kind in ("max", "min", "mean"))
@@ -160,7 +160,7 @@ class SampledMuZeroPolicy(MuZeroPolicy):
         if self._vectors:
             slots = sampling.gaussian_slots(seen.logits, self._num_slots, seeds)
         else:
-            policy = decisions.masked_softmax(seen.logits, asked.legal)
+            policy = masked_softmax(seen.logits, asked.legal)
             slots = sampling.discrete_slots(policy, asked.legal, self._num_slots, seeds)
         return _unsearched(slots, seen.value, seen.logits)
 

@@ -41,12 +41,6 @@ def test_epsilon_zero_never_explores_and_one_always_does(epsilon, moved):
     assert found.tolist() == [moved, moved]
 
 
-def test_a_masked_softmax_gives_nothing_to_illegal_actions():
-    found = decisions.masked_softmax(np.array([[1000.0, 0.0, np.log(3.0)]]), np.array([[0, 1, 1]]))
-
-    assert found[0].tolist() == pytest.approx([0.0, 0.25, 0.75])
-
-
 # --- what is asked --------------------------------------------------------------------------------
 
 

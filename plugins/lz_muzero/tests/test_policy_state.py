@@ -150,7 +150,7 @@ def test_weights_that_do_not_fit_are_named(trained, make_policy):
 def test_a_learn_state_needs_the_learn_mode(trained, make_policy):
     policy, _ = trained()
 
-    with pytest.raises(RuntimeError, match="made without its learn mode"):
+    with pytest.raises(RuntimeError, match=r"The learn mode .* is not enabled"):
         make_policy(enable_field=["eval"]).learn_mode.load_state_dict(
             policy.learn_mode.state_dict()
         )

@@ -88,80 +88,82 @@ class OpenSpielGame:
 
     def play(self, states: Sequence[Position], action: Array) -> list[Position]:
         """Return the n positions that one action each, or one outcome of chance, leads to."""
-        after = []
-        for row, (before, taken) in enumerate(zip(states, action.tolist(), strict=True)):
-            state = before.game.clone()
+        after: list[Position] = []
+        for (game, player, mover, ply, _), taken in zip(states, action.tolist(), strict=True):
+            state = game.clone()
             try:
                 state.apply_action_with_legality_check(taken)
             except pyspiel.SpielError as err:
-                raise ValueError(f"Action {taken} is not legal in row {row}.") from err
-            player, ply = before.player, before.ply
-            mover = before.mover if player < 0 else player + 1
-            reward = 0.0 if self._two else state.player_return(0) - before.game.player_return(0)
-            now = state.current_player()
-            after.append(Position(state, now, mover, ply + (player >= 0), reward))
+                raise ValueError(f"Action {taken} is not legal in row {len(after)}.") from err
+            if player >= 0:
+                mover, ply = player + 1, ply + 1
+            reward = 0.0 if self._two else state.player_return(0) - game.player_return(0)
+            after.append(Position(state, state.current_player(), mover, ply, reward))
         return after
 
     # --- what they look like --------------------------------------------------------------------
 
     def look(self, states: Sequence[Position]) -> Positions:
         """Return what n positions look like, each in arrays of its own."""
-        player = np.array([position.player for position in states], np.int64)
-        mover = np.array([position.mover for position in states], np.int64)
+        games, *numbers = zip(*states, strict=True) if states else [()] * len(Position._fields)
+        player, mover, ply = (np.array(column, np.int64) for column in numbers[:3])
         over = player == _OVER
         whose = np.where(player >= 0, player + 1, np.where(over, 3 - mover, mover))
         if not self._two:
             whose[:] = 1
         return Positions(
-            observation=self._observation(states, whose),
-            legal_actions=self._legal(states),
+            observation=self._observation(games, whose),
+            legal_actions=self._legal(games, player),
             to_play=(whose if self._two else -whose).astype(np.int8),
             terminal=over,
-            value=self._value(states, over, whose),
-            reward=np.array([position.reward for position in states], np.float64),
-            ply=np.array([position.ply for position in states], np.int64),
-            chance=self._chances(states, player) if self.num_outcomes else None,
+            value=self._value(games, over, whose),
+            reward=np.array(numbers[3], np.float64),
+            ply=ply,
+            chance=self._chances(games, player) if self.num_outcomes else None,
         )
 
-    def _observation(self, states: Sequence[Position], whose: Array) -> Array:
+    def _observation(self, games: Sequence[Any], whose: Array) -> Array:
         """Return (n, *F) float32, each position as the player of (n,) `whose` sees it."""
-        found = np.empty((len(states), *self.spaces.frame_shape), np.float32)
-        if not len(states):
+        found = np.empty((len(games), *self.spaces.frame_shape), np.float32)
+        if not games:
             return found
         into, step = memoryview(found.reshape(-1)).cast("B"), found[0].nbytes
         tensor, size, observe = self._tensor, self._tensor.nbytes, self._observer.set_from
         place = 0
-        for position, player in zip(states, (whose - 1).tolist(), strict=True):
-            observe(position.game, player)
+        for game, player in zip(games, (whose - 1).tolist(), strict=True):
+            observe(game, player)
             into[place : place + size] = tensor
             place += step
         if self._two:
-            found.reshape(len(states), -1)[:, size // 4 :] = (whose == 1)[:, None]
+            found.reshape(len(games), -1)[:, size // 4 :] = (whose == 1)[:, None]
         if self._logarithmic:
             np.log2(np.maximum(found, 1.0), out=found)
             found /= 16.0
         return found
 
-    def _legal(self, states: Sequence[Position]) -> Array:
+    def _legal(self, games: Sequence[Any], player: Array) -> Array:
         """Return (n, A) bool."""
-        found = np.zeros((len(states), self.spaces.action.size), bool)
-        lists = [p.game.legal_actions() if p.player >= 0 else () for p in states]
+        found = np.zeros((len(games), self.spaces.action.size), bool)
+        lists = [
+            game.legal_actions() if moves else ()
+            for game, moves in zip(games, (player >= 0).tolist(), strict=True)
+        ]
         rows = np.repeat(np.arange(len(lists)), [len(actions) for actions in lists])
         found[rows, np.fromiter(chain.from_iterable(lists), np.int64, len(rows))] = True
         return found
 
-    def _value(self, states: Sequence[Position], over: Array, whose: Array) -> Array:
+    def _value(self, games: Sequence[Any], over: Array, whose: Array) -> Array:
         """Return (n,) float64: what the finished ones among games for two are worth to `whose`."""
-        found = np.zeros(len(states))
+        found = np.zeros(len(games))
         for row in np.flatnonzero(over).tolist() if self._two else ():
-            found[row] = states[row].game.player_return(int(whose[row]) - 1) / self._most
+            found[row] = games[row].player_return(int(whose[row]) - 1) / self._most
         return found
 
-    def _chances(self, states: Sequence[Position], player: Array) -> Array:
+    def _chances(self, games: Sequence[Any], player: Array) -> Array:
         """Return (n, C) float64."""
-        found = np.zeros((len(states), self.num_outcomes))
+        found = np.zeros((len(games), self.num_outcomes))
         for row in np.flatnonzero(player == _CHANCE).tolist():
-            outcomes, chances = zip(*states[row].game.chance_outcomes(), strict=True)
+            outcomes, chances = zip(*games[row].chance_outcomes(), strict=True)
             found[row, outcomes] = chances
         return found
 
