@@ -1,16 +1,24 @@
-"""Every setting of UniZero's network, with its default, bounds, unit and meaning.
+"""Every setting of UniZero, with its default, bounds, unit and meaning.
 
 Names and defaults are those of the documented interface; what we add is marked as an extension.
 The order is: the transformer (`model.world_model_cfg`), what stands documented in the `model` table
-but belongs to saving, then that table.
+but belongs to saving, then that table, and the policy's own settings: MuZero's with other defaults.
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal, Self
 
 import attrs
 from attrs import validators as v
-from lz_muzero.config import COUNT, MAYBE_COUNT, POSITIVE, SHARE, WEIGHT
+from lz_muzero.config import (
+    BY_NAME,
+    COUNT,
+    MAYBE_COUNT,
+    POSITIVE,
+    SHARE,
+    WEIGHT,
+    MuZeroConfig,
+)
 
 from lzcore.base.config import ModelSettings, Only, Settings, setting
 from lzcore.base.toml import show
@@ -321,3 +329,117 @@ class UniZeroModelSettings(ModelSettings):
     def action_size(self) -> int:
         """A, or D where actions are vectors."""
         return self.world_model_cfg.action_space_size
+
+
+# --- the policy -----------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class UniZeroConfig(MuZeroConfig):
+    """UniZero: plans with a transformer that remembers what was seen and done."""
+
+    model: UniZeroModelSettings = setting(  # type: ignore[assignment]  # has what is read of it
+        attrs.Factory(UniZeroModelSettings), "The network."
+    )
+    type: Literal["unizero"] = setting("unizero", "The policy's documented name.", check=BY_NAME)
+
+    # --- collection and replay ------------------------------------------------------------------
+
+    game_segment_length: int = setting(
+        400,
+        "Longest part in which an episode is handed to replay, which joins the parts again.",
+        unit="steps",
+        check=COUNT,
+    )
+    train_start_after_envsteps: int = setting(
+        0, "Nothing is learned before.", unit="env steps", check=v.ge(0)
+    )
+    sample_type: Literal["transition", "episode"] = setting(
+        "transition", "Draw among transitions, or an episode first."
+    )
+    num_unroll_steps: int = setting(10, "Steps of a window.", unit="steps", check=COUNT)
+
+    # --- losses and targets ---------------------------------------------------------------------
+
+    target_update_theta: float = setting(
+        0.05,
+        "How far the target network follows with each learn step.",
+        unit="share of the way",
+        check=[v.gt(0.0), v.le(1.0)],
+    )
+    target_update_freq: int = setting(
+        100, "No effect: the target network follows with each learn step.", check=COUNT, noop=True
+    )
+    obs_loss_weight: float = setting(
+        10.0, "Weight of the loss of latent states foretold.", check=WEIGHT, extension=True
+    )
+    obs_loss_all_steps: bool = setting(
+        True, "Compare what follows the last step of a window too.", extension=True
+    )
+    policy_entropy_loss_weight: float = setting(
+        0.0, "No effect: world_model_cfg.policy_entropy_weight is.", check=WEIGHT, noop=True
+    )
+    ssl_loss_weight: float = setting(
+        0.0,
+        "No effect: to foretell the next latent state is a loss of its own.",
+        check=WEIGHT,
+        noop=True,
+    )
+    latent_grad_scale: float = setting(
+        0.5,
+        "No effect: gradients go through a window as they are.",
+        check=SHARE,
+        extension=True,
+        noop=True,
+    )
+
+    # --- optimiser ------------------------------------------------------------------------------
+
+    optim_type: Literal["SGD", "Adam", "AdamW"] = setting("AdamW", "The optimiser.")
+    learning_rate: float = setting(1e-4, "Step size.", check=WEIGHT)
+    grad_clip_value: float = setting(
+        5.0, "Longest gradient, as the Euclidean norm over all parameters.", check=POSITIVE
+    )
+    lr_piecewise_constant_decay: bool = setting(
+        False, "Learning rate times 1, then 0.1, then 0.01."
+    )
+
+    # --- evaluation and what is logged ------------------------------------------------------------
+
+    eval_freq: int = setting(
+        2000, "Learn steps between evaluations.", unit="learn steps", check=COUNT
+    )
+    dormant_threshold: float = setting(
+        0.025, "No effect: that of world_model_cfg is.", check=WEIGHT, extension=True, noop=True
+    )
+
+    @classmethod
+    def of(cls, given: Any) -> Self:
+        """Return a config as `Settings.of` does, in which settings that have two homes agree."""
+        cfg = super().of(given)
+        model = cfg.model
+        inner = model.world_model_cfg
+        model = attrs.evolve(
+            model,
+            action_space_size=inner.action_space_size,
+            analysis_sim_norm=model.analysis_sim_norm or inner.analysis_sim_norm,
+            analysis_dormant_ratio=model.analysis_dormant_ratio or inner.analysis_dormant_ratio,
+        )
+        found: Self = attrs.evolve(cfg, model=model, dormant_threshold=inner.dormant_threshold)
+        return found
+
+    def conflicts(self) -> Iterator[str]:
+        """A window of learning is one of the network; actions are numbered."""
+        yield from super().conflicts()
+        longest = self.model.world_model_cfg.max_blocks
+        if self.num_unroll_steps > longest:
+            yield (
+                f"num_unroll_steps is {self.num_unroll_steps}, and model.world_model_cfg."
+                f"max_blocks {longest}: the network reads no longer window; lower the one, or "
+                "raise the other and with it max_tokens."
+            )
+        if self.model.continuous_action_space:
+            yield (
+                "model.continuous_action_space is true, but unizero chooses among numbered "
+                "actions, and sampled_muzero takes vectors; set it to false."
+            )

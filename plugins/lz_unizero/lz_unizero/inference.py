@@ -87,6 +87,18 @@ class WorldModelInference(Inference):
         return latents
 
     @torch.inference_mode()
+    def values(self, observation: Tensor, action: Tensor) -> Array:
+        """Value every step of R windows, told of the steps before it: (R, H) float32.
+
+        Args:
+            observation: (R, H, *O) float32.
+            action: (R, H) int64, or (R, H, D) float32, taken at each of them.
+        """
+        self.refresh()
+        value = self.model(observation, action).value
+        return self.model.value_support.decode(value).cpu().numpy()
+
+    @torch.inference_mode()
     def step(self, context: Context, action: Tensor) -> tuple[Evaluation, Tensor]:
         """Take an action from each of R nodes: two tokens, one after the other.
 

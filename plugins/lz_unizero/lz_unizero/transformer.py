@@ -114,6 +114,7 @@ class Block(nn.Module):
         self.add_attention: nn.Module = Gate(width) if cfg.gru_gating else Sum()
         self.norm_mlp = nn.LayerNorm(width)
         self.widen = nn.Linear(width, 4 * width)
+        self.active = nn.GELU(approximate="tanh")
         self.narrow = nn.Linear(4 * width, width)
         self.add_mlp: nn.Module = Gate(width) if cfg.gru_gating else Sum()
         self.dropout = nn.Dropout(cfg.resid_pdrop)
@@ -165,8 +166,8 @@ class Block(nn.Module):
         return x.view(*x.shape[:2], self.num_heads, -1).transpose(1, 2)
 
     def _mlp(self, x: Tensor) -> Tensor:
-        wide = F.gelu(self.widen(self.norm_mlp(x)), approximate="tanh")
-        return self.narrow(wide)  # type: ignore[no-any-return]
+        wide = self.active(self.widen(self.norm_mlp(x)).flatten(0, -2))  # features along axis 1
+        return self.narrow(wide).view_as(x)  # type: ignore[no-any-return]
 
 
 # --- the transformer ------------------------------------------------------------------------------
