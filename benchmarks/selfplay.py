@@ -4,13 +4,16 @@
 
 The presets of AlphaZero, untrained. "whole" goes from positions to decisions: root noise, S
 simulations with one call of the network each, the choice of moves. "network" is those S + 1 calls
-alone, on as many positions as the search had asked about; "rules" playing to the leaves and
-looking at them, "rest" the tree and what holds it together. Milliseconds of CPU of one thread.
+alone, on as many positions as the search had asked about, again and again, and "network in place"
+the same within the search, where other things have passed through the caches in between; "rules"
+is playing to the leaves and looking at them, "rest" the tree and what holds it together.
+Milliseconds of CPU of one thread.
 
 Shape letters: N games in flight, S simulations.
 """
 
 import argparse
+import time
 
 import harness
 import numpy as np
@@ -32,6 +35,21 @@ class Watched:
         """Pass it on."""
         self.inputs.append((observation, legal))
         return self.call(observation, legal)
+
+
+class Timed:
+    """A function that sums the seconds of CPU that its calls take."""
+
+    def __init__(self, call):
+        self.call = call
+        self.seconds = 0.0
+
+    def __call__(self, observation, legal):
+        """Pass it on."""
+        start = time.thread_time()
+        found = self.call(observation, legal)
+        self.seconds += time.thread_time() - start
+        return found
 
 
 class Rules:
@@ -83,6 +101,7 @@ def measured(game, in_flight, seconds):
         },
         seconds,
     )
+    in_place = share_in_place(policy, network, decide, repeats=took["whole"]["repeats"])
     whole, simulations = took["whole"]["ms"], policy.cfg.mcts.num_simulations
     parts = {name: took[name]["ms"] for name in ("network", "rules")}
     parts["rest"] = whole - sum(parts.values())
@@ -93,8 +112,21 @@ def measured(game, in_flight, seconds):
         "positions_asked_about": sum(len(legal) for _, legal in watched.inputs),
         "whole": took["whole"],
         "shares": {name: round(ms / whole, 3) for name, ms in parts.items()},
+        "network_in_place": round(in_place, 3),
         "simulations_per_second": round(1e3 * in_flight * simulations / whole),
     }
+
+
+def share_in_place(policy, network, decide, repeats):
+    """The share of whole decisions that calls of the network take where they stand."""
+    timed = Timed(network)
+    policy.collect_mode.set_attribute("planners", {})
+    policy.collect_mode.set_attribute("evaluate", timed)
+    decide()  # makes the planner anew
+    timed.seconds, start = 0.0, time.thread_time()
+    for _ in range(repeats):
+        decide()
+    return timed.seconds / (time.thread_time() - start)
 
 
 def main():

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+import lzcore
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 QUICK = {
     "collect": ["--episodes", "2", "--simulations", "2", "--seconds", "0.01"],
@@ -23,7 +25,7 @@ QUICK = {
     "tree": ["--grid", "--roots", "2", "--actions", "2", "--simulations", "2", "--seconds", "0.01"],
     "world_model": ["--widths", "32", "--simulations", "2", "--roots", "2", "--seconds", "0.01"],
 }
-RUNS = {"ablations", "kill_resume", "learning", "tasks"}  # whole runs and what they play
+RUNS = {"ablations", "kill_resume", "learning", "perfect_play", "tasks"}  # whole runs
 NEEDS_MCTX = {"mctx_ratio"}  # which these tests do not install
 
 
@@ -88,6 +90,26 @@ def test_every_benchmark_is_run_here_and_told_of_in_the_readme():
     assert scripts == {*QUICK, *RUNS, *NEEDS_MCTX, "shares"}
     readme = (BENCHMARKS / "README.md").read_text()
     assert [name for name in sorted(scripts) if f"`{name}.py`" not in readme] == []
+
+
+@pytest.mark.slow
+def test_perfect_play_finds_the_mistakes_of_an_agent_that_knows_nothing(figures, tmp_path):
+    small = {"mcts.num_simulations": 2, "mcts.eval_num_simulations": 2, "model.num_channels": 8}
+    given = {"max_env_steps": 10, "n_episode": 1, "run.eval_episodes": 2, "run.tensorboard": False}
+    lzcore.train(
+        "alphazero",
+        out=tmp_path / "run",
+        quiet=True,
+        **small,
+        **given,
+        **{"run.openings": "random"},
+    )
+
+    found = figures("perfect_play", [str(tmp_path / "run"), "--plies", "4"])
+
+    assert sum(found["perfect"]["mistakes"]) > 10
+    assert sum(found["any"]["positions"]) > sum(found["perfect"]["positions"]) > 1000
+    assert found["perfect"]["examples"][0].keys() == {"position", "move"}
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ _HOME = {
         "RankError",
         "ReplayError",
         "ShapeError",
+        "UnknownEnvError",
         "UnknownNameError",
     ),
     "model": ("ChanceModel", "Model", "NetworkOutput"),

@@ -28,6 +28,10 @@ class EnvError(LzError):
     """An environment that cannot be made, or whose spaces the policy cannot work with."""
 
 
+class UnknownEnvError(EnvError, LookupError):
+    """An environment id, without the prefix of a kind, that does not exist."""
+
+
 class ShapeError(LzError, ValueError):
     """An array whose shape or dtype is not what the other side agreed on."""
 

@@ -9,6 +9,7 @@ from lzcore.base.config import PolicySettings, Settings
 from lzcore.base.errors import EnvError
 from lzcore.base.structure import flat
 from lzcore.base.toml import show
+from lzcore.engine.elsewhere import looking_elsewhere
 from lzcore.engine.layers import Stack, preset_name, user_layers, whole_class
 from lzcore.engine.settings import Resolved, resolve
 from lzcore.envs.check import Finding, Report, examine
@@ -38,7 +39,8 @@ def check_env(
     resolved, refusal = _resolved(registry, policy, env_id, overrides)
     kind = resolved.env_kind if resolved else registry.env_for(env_id)
     settings = resolved.env if resolved else _settings(kind, overrides)
-    report = examine(lambda: load(kind.env)(env_id, 1, settings), seed)
+    with looking_elsewhere(env_id, registry):
+        report = examine(lambda: load(kind.env)(env_id, 1, settings), seed)
     findings = [*report.findings, *refusal]
     click.echo("\n".join(_facts(report)))
     if resolved:

@@ -36,7 +36,16 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     help="Moves that each game for two begins with [those of the run].",
 )
-@click.option("--all", "every", is_flag=True, help="Every such opening, in place of random ones.")
+@click.option(
+    "--all/--random",
+    "every",
+    default=None,
+    help="Every such opening with both colours, --games being the least number; or as many random "
+    "ones as --games asks for [as in the run; random if --games is given].",
+)
+@click.option(
+    "--simulations", type=click.IntRange(min=1), help="Of each search [those of the run]."
+)
 @click.option("--device", metavar="NAME", help="Of torch [that of the run].")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(
@@ -46,7 +55,8 @@ def evaluate(
     checkpoint: Path | None,
     opponent: str | None,
     openings: int | None,
-    every: bool,
+    every: bool | None,
+    simulations: int | None,
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -62,18 +72,21 @@ def evaluate(
     from lzcore.engine.match import MatchEvaluator, MatchResult
     from lzcore.engine.trainer import steady_torch
 
-    kind = "all" if every else None
+    kind = {True: "all", False: "random", None: None}[every]
     given = {"opponent": opponent, "opening_plies": openings, "openings": kind}
-    trained = _against(load_trained(run_dir, checkpoint, device=device), given)
+    asked = any(value is not None for value in given.values())
+    if episodes is not None and every is None:
+        given["openings"] = "random"  # all of them may be more games than are asked for
+    found = load_trained(run_dir, checkpoint, device=device, num_simulations=simulations)
+    trained = _against(found, given)
     settings = trained.plan.resolved.run
     seed = settings.seed if seed is None else seed
     evaluator = make_evaluator(trained.plan, trained.policy, seed, "lz eval")
-    asked = any(value is not None for value in given.values())
     if asked and not isinstance(evaluator, MatchEvaluator):
         evaluator.close()
         raise ConfigError(
             f"{trained.plan.resolved.env_id} is no game for two whose rules are known, so there "
-            "is nobody to play against. Leave --opponent, --openings and --all out."
+            "is nobody to play against. Leave --opponent, --openings, --all and --random out."
         )
     with steady_torch(settings.threads):
         result = evaluator.evaluate(0, episodes or settings.eval_episodes)
@@ -86,7 +99,7 @@ def evaluate(
     if isinstance(result, MatchResult):
         click.echo("\n".join(_table(result, settings)))
         return
-    click.echo(f"mean {result.mean:g}  std {result.std:g}  episodes {len(result.returns)}")
+    click.echo(f"return {result.summary()}")
     click.echo("returns " + " ".join(f"{total:g}" for total in result.returns))
 
 
@@ -104,12 +117,22 @@ def _table(result: "MatchResult", settings: "RunSettings") -> Iterator[str]:
     """Write a match: a line for each colour, and one for both."""
     from lzcore.engine.match import COLOURS
 
-    games = len(result.returns)
-    before = f"{settings.openings} plies before each: {settings.opening_plies}"
-    yield f"{games} games against {result.opponent}, {before}"
+    count = len(result.returns)
+    games = f"{count} game{'' if count == 1 else 's'}"
+    yield f"{games} against {result.opponent}, {_begun(settings)}"
     yield f"{'':14}{'wins':>6}{'draws':>7}{'losses':>8}{'score':>8}"
     parts = [(f"moving {name}", result.standing_as(player)) for player, name in COLOURS.items()]
     for name, told in [*parts, ("both", result.standing)]:
         score = f"{told.score:8.3f}" if told.games else f"{'-':>8}"
         yield f"{name:14}{told.wins:6}{told.draws:7}{told.losses:8}{score}"
     yield f"Elo {result.standing.elo_text()} at 95 %"
+
+
+def _begun(settings: "RunSettings") -> str:
+    """Say how the games of a match begin."""
+    plies = settings.opening_plies
+    if not plies:
+        return "each from the first position"
+    every = settings.openings == "all"
+    word = "ply" if plies == 1 else "plies"
+    return f"from every opening of {plies} {word}" if every else f"each from {plies} random {word}"

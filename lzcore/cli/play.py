@@ -1,7 +1,7 @@
 """`lz play`: a person plays against what a run has learned, in lines of text."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Decide: TypeAlias = Callable[[Sequence[Any]], "Thought"]  # the positions of a game so far -> that
 HELP = "? what the agent thinks, u take back, q quit"
+KEYS = {"help": "?", "undo": "u", "quit": "q"}  # what people also say
 
 
 @click.command()
@@ -41,7 +42,8 @@ def play(
     """Play a game against what a run has learned.
 
     Moves are typed by name, a line each; the legal ones are listed. `?` shows what the agent's
-    search finds in the position, `u` takes your last move and the answer back, `q` quits.
+    search finds in the position, `u` takes your last move and the answer back, `q` quits; help,
+    undo and quit do the same.
     """
     from lzcore.base.seeding import generator, stream_key  # late, as below: they load torch
     from lzcore.engine.agent import load_trained
@@ -84,7 +86,8 @@ def dialogue(game: "Game", lines: Iterator[str]) -> Iterator[str]:
             yield f"The agent plays {game.let_agent_move()}."
             continue
         yield f"\n{game.board()}\nYour move: {' '.join(game.legal)}  ({HELP})"
-        said = next(lines, "q").strip()
+        while (said := _said(lines, game.legal)) not in (*game.legal, *KEYS.values()):
+            yield f"{said!r} is no legal move here; ? shows the moves."
         if said == "q" and said not in game.legal:
             yield "Good bye; the game is not finished."
             return
@@ -92,16 +95,19 @@ def dialogue(game: "Game", lines: Iterator[str]) -> Iterator[str]:
     yield f"\n{game.board()}\n{game.verdict()}"
 
 
+def _said(lines: Iterator[str], legal: Collection[str]) -> str:
+    """Return what is said next, blank lines left out: a key by its short name."""
+    said = next(filter(None, map(str.strip, lines)), "q")
+    return said if said in legal else KEYS.get(said, said)
+
+
 def _answer(game: "Game", said: str) -> Iterator[str]:
     if said in game.legal:
         game.move(said)
     elif said == "?":
         yield "\n".join(thoughts(game.ask(), game.legal))
-    elif said == "u":
-        if not game.take_back():
-            yield "There is no move of yours to take back."
-    else:
-        yield f"{said!r} is no legal move here."
+    elif not game.take_back():
+        yield "There is no move of yours to take back."
 
 
 class Game:

@@ -13,9 +13,15 @@ import click
 @click.option("--env", metavar="ID", help="A Gymnasium id, module:Id, or a plugin's own.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of everything that is drawn [0].")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The run directory.")
-@click.option("--max-env-steps", type=click.IntRange(min=1), help="End after so many.")
 @click.option(
-    "--max-minutes", type=click.FloatRange(min=0, min_open=True), help="End after so long."
+    "--max-env-steps",
+    type=click.IntRange(min=1),
+    help="End after the iteration that reaches so many; with --resume, go further.",
+)
+@click.option(
+    "--max-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="End after the iteration that takes the run beyond so long; with --resume, go further.",
 )
 @click.option("--stop-value", type=float, help="End when an evaluation's mean return reaches it.")
 @click.option(

@@ -4,7 +4,7 @@ A collection is a function of (weights, run seed, iteration, environment): it kn
 changes nothing but the policy's state of the environments, which ends with the episodes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -89,6 +89,7 @@ class Collector:
         schedule: Mapping[str, float] | None = None,
         first_episode: int = 0,
         clock: Clock | None = None,
+        tell: Callable[[int], None] = lambda done: None,
     ) -> tuple[CollectStats, list[Segment]]:
         """Play `count` whole episodes.
 
@@ -102,6 +103,7 @@ class Collector:
             schedule: what `Policy.schedule` returned.
             first_episode: number of the first episode in the run; segments are numbered from it.
             clock: counts "env", "search" and "glue".
+            tell: is told after each step how many have ended.
         Returns:
             The totals, and the episodes in order of environment and number, each as consecutive
             segments.
@@ -121,6 +123,7 @@ class Collector:
                 episode = int(number_of[step.seen.env_id[row]] + step.number[row])
                 episodes.append(self._recorder.cut(step, row, episode))
                 tally.end(episode, step, row)
+            tell(len(episodes))
         episodes.sort(key=lambda whole: whole.episode)
         segments = [part for whole in episodes for part in _parts(whole, self._segment_length)]
         return tally.stats(iteration, mode, begun=count), segments

@@ -110,6 +110,7 @@ class Evaluations:
     ) -> None:
         run, counters = self._run, self._run.counters
         counters.evaluation += 1
+        self._hook.lz_working(run=run, doing="evaluating", done=0, total=None)
         result = evaluator.evaluate(counters.evaluation, run.settings.eval_episodes, run.clock)
         result = attrs.evolve(result, at=at)
         counters.last_return = result.mean

@@ -4,7 +4,7 @@ Shape letters: B sampled positions.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ class Learner:
         """
         self._policy = policy
         self._buffer = buffer
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._diverged = diverged
         self._ranks = ranks
         self._use_priority = policy.replay_settings().use_priority
@@ -135,15 +135,22 @@ class Learner:
 
     def ready(self) -> bool:
         """Whether every rank's buffer holds enough for its share of a batch."""
-        return self._ranks.every(self._buffer.can_sample(self._batch_size))
+        return self._ranks.every(self._buffer.can_sample(self.batch_size))
 
-    def learn(self, steps: int, clock: Clock, reanalyses: int = 0) -> dict[str, float]:
+    def learn(
+        self,
+        steps: int,
+        clock: Clock,
+        reanalyses: int = 0,
+        tell: Callable[[int], None] = lambda done: None,
+    ) -> dict[str, float]:
         """Make learn steps and tell the policy that they are made.
 
         Args:
             steps: how many, at least 1.
             clock: counts "sample", "learn" and "reanalyze".
             reanalyses: how often the buffer is reanalyzed: before the first step, and in between.
+            tell: is told after each step how many are made.
         Returns:
             The mean of each number that the policy returned, over steps and ranks.
         Raises:
@@ -155,6 +162,7 @@ class Learner:
             for _ in range(due.count(step)):
                 reanalyzed.add(self._reanalyze(clock))
             learned.add(self._step(clock))
+            tell(step + 1)
         self._policy.after_learning()
         clock.lap("learn")
         return self._ranks.mean({**learned.told(), **reanalyzed.told()})
@@ -169,7 +177,7 @@ class Learner:
 
     def _step(self, clock: Clock) -> Mapping[str, Any]:
         drawing: Any = _Drawing(self._policy)
-        batch = self._buffer.sample(self._batch_size, drawing)
+        batch = self._buffer.sample(self.batch_size, drawing)
         clock.lap("sample")
         try:
             told: Mapping[str, Any] = self._policy.learn_mode.forward(batch)

@@ -143,7 +143,7 @@ class Match:
             over = seen.terminal | self._too_long(seen)
             mine = seen.to_play == players[on]
             value = np.where(seen.terminal, seen.value, 0.0)
-            outcome[on[over]] = np.where(mine, value, -value)[over]
+            outcome[on[over]] = np.where(mine, value, -value)[over] + 0.0  # no -0
             plies[on[over]] = seen.ply[over]
             if over.any():
                 self._policy.eval_mode.reset(on[over].tolist())

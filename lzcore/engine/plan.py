@@ -71,6 +71,7 @@ class Run:
     metrics: JsonLines
     times: JsonLines
     facts: Mapping[str, str]  # what people should know is in force: preset, overrides, tree
+    players: int = 1  # who move in the environment; of two, returns are the first one's
 
     @property
     def settings(self) -> RunSettings:
@@ -96,6 +97,7 @@ class Outcome:
     last_return: float | None  # of the last one
     seconds: float
     error: str = ""  # what stopped a run that failed
+    idle: str = ""  # why it made no learn step, if it made none
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for logs."""

@@ -6,7 +6,7 @@ others; only where an iteration ends does.
 Shape letters: N environments.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -63,6 +63,7 @@ class SegmentCollector(Collector):
         schedule: Mapping[str, float] | None = None,
         first_episode: int = 0,
         clock: Clock | None = None,
+        tell: Callable[[int], None] = lambda done: None,
     ) -> tuple[CollectStats, list[Segment]]:
         """Play on until `count` segments are finished.
 
@@ -76,13 +77,14 @@ class SegmentCollector(Collector):
             schedule: what `Policy.schedule` returned.
             first_episode: number that the next episode to begin has in the run.
             clock: counts "env", "search" and "glue".
+            tell: is told after each step how many are finished.
         Returns:
             The totals, and the segments, those of an environment together in order of time.
         """
         clock = clock or Clock()
         if mode == "random":
             given: Any = {"schedule": schedule, "first_episode": first_episode, "clock": clock}
-            return super().collect(iteration, count, mode, **given)
+            return super().collect(iteration, count, mode, **given, tell=tell)
         self._next_episode = first_episode
         self._policy.begin_iteration(iteration)
         if not self._live.begun:
@@ -93,6 +95,7 @@ class SegmentCollector(Collector):
         while len(found) < count:
             step = self._live.act(schedule or {}, clock)
             found += self._finished(step, tally)
+            tell(len(found))
             self._live.follow(step, clock)
         found.sort(key=itemgetter(0))
         begun = self._next_episode - first_episode

@@ -12,6 +12,7 @@ from lzcore.base.errors import ConfigError, EnvError
 from lzcore.base.structure import structure
 from lzcore.base.toml import dumps
 from lzcore.engine.config import RunSettings
+from lzcore.engine.elsewhere import looking_elsewhere
 from lzcore.engine.layers import (
     FORMAT,
     Header,
@@ -145,7 +146,8 @@ def resolve(
     config = registry.resolve("policies", name, "config")
     stack = Stack.of(whole_class(config, load(kind.config)), layers)
     look = spaces_of or (lambda env_id, env: spaces_by_building(kind, env_id, env))
-    stack, preset, spaces = _with_preset(stack, policy, env_id, look)
+    with looking_elsewhere(env_id, registry):
+        stack, preset, spaces = _with_preset(stack, policy, env_id, look)
     stack = _with_spaces(stack, name, registry.resolve("policies", name), env_id, spaces)
     return _resolved(name, env_id, kind, preset, stack)
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,7 +11,8 @@ import attrs
 
 from lzcore.base.env import Spaces
 from lzcore.base.errors import ConfigError
-from lzcore.base.structure import nest
+from lzcore.base.structure import Mistake, nest, told
+from lzcore.base.toml import show
 from lzcore.engine.config import RunSettings
 from lzcore.engine.plan import Outcome, Plan
 from lzcore.engine.progress import Progress
@@ -102,8 +104,9 @@ def plan_resume(
     found = RunDirectory.open(Path(directory))
     resolved = Resolved.from_toml(found.read_config(), registry, found.config)
     run = RunSettings.of({**resolved.run.to_dict(), **given})
+    changed = _changed(resolved, run)
     return Plan(
-        resolved=attrs.evolve(resolved, run=run, layers=()),
+        resolved=attrs.evolve(resolved, run=run, layers=(), overrides=changed),
         directory=Path(directory),
         registry=registry,
         resume=True,
@@ -111,6 +114,15 @@ def plan_resume(
         make_env=env,
         command=tuple(command),
     )
+
+
+def _changed(resolved: Resolved, run: RunSettings) -> tuple[str, ...]:
+    """Return what the user changed, a line each, with the budgets that are in force now."""
+    lines = {line.partition(" = ")[0]: line for line in resolved.overrides}
+    for name in BUDGETS:
+        if run[name] != resolved.run[name]:
+            lines[f"run.{name}"] = f"run.{name} = {show(run[name])}  [options]"
+    return tuple(lines.values())
 
 
 def carry_out(plan: Plan) -> Outcome:
@@ -173,9 +185,19 @@ def train(
 
 
 def _with_run_table(spec: PolicySpec, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Move settings that only the run table knows into it."""
-    policy = attrs.fields_dict(load(spec.config))
-    of_run = attrs.fields_dict(RunSettings).keys() - policy.keys()
+    """Move settings that only the run table knows into it; refuse what nearly is one of them."""
+    policy = load(spec.config)
+    of_policy = {*attrs.fields_dict(policy), *policy.aliases, "env", "run"}
+    of_run = attrs.fields_dict(RunSettings).keys() - of_policy
+    known = sorted(of_policy | of_run)
+    mistakes = [
+        Mistake(name, f"{name} = {show(value)}: there is no such setting. Did you mean {meant!r}?")
+        for name, value in given.items()
+        for meant in get_close_matches(name, known, n=1, cutoff=0.75)
+        if meant in of_run and name != meant and "." not in name
+    ]
+    if mistakes:
+        raise told(mistakes)
     return nest({f"run.{k}" if k in of_run else k: value for k, value in given.items()})
 
 

@@ -24,6 +24,7 @@ from lzcore.engine.learner import reanalyses_due, steps_allowed, steps_owed
 from lzcore.engine.metrics import JsonLines
 from lzcore.engine.observers import MetricsLog, TensorBoard
 from lzcore.engine.plan import Ending, Outcome, Plan, Run
+from lzcore.engine.pulse import Pulse
 from lzcore.engine.ranks import NoLines, facts_of, joined, opened, plan_of, together
 from lzcore.engine.rundir import RunDirectory, session_facts
 from lzcore.engine.saving import Saver, counters_of
@@ -84,6 +85,8 @@ class Trainer:
         self._run = self._begun(directory)
         self._hook = self._watched() if self._ranks.first else unheard()
         self._timed: dict[str, float] = {}  # what times.jsonl has told of
+        self._pulse = Pulse(self._tell)
+        self._idle = ""  # why the latest iteration has made no learn step
         self._torch_key = stream_key(self._run.settings.seed, "torch")
         self._evaluations = Evaluations(
             self._run,
@@ -112,6 +115,7 @@ class Trainer:
             metrics=lines(directory.metrics, logs["metrics"]),
             times=lines(directory.times, logs["times"]),
             facts=self._parts.policy.facts() | facts_of(self._ranks, self._parts.loop.batch_size),
+            players=self._parts.env.spaces.players,
         )
 
     def _note_session(self, directory: RunDirectory) -> None:
@@ -129,6 +133,9 @@ class Trainer:
     def _watched(self) -> Relay:
         own = (MetricsLog(), *(TensorBoard() for _ in range(self._run.settings.tensorboard)))
         return self._plan.registry.observers((*own, *self._plan.observers))
+
+    def _tell(self, doing: str, done: int, total: int | None) -> None:
+        self._hook.lz_working(run=self._run, doing=doing, done=done, total=total)
 
     def _second_policy(self) -> tuple[Policy, Evaluates]:
         policy = make_policy(self._plan.resolved, self._plan.registry, enable_field=["eval"])
@@ -189,15 +196,18 @@ class Trainer:
     def _collect(self) -> int:
         """Collect into the buffer; return the env steps that learning owes steps for."""
         counters, parts, clock = self._run.counters, self._parts, self._run.clock
-        before = dict(clock.total)
-        at_random = counters.iteration == 0 and parts.loop.random_collect_episode_num > 0
+        before, loop = dict(clock.total), self._parts.loop
+        at_random = counters.iteration == 0 and loop.random_collect_episode_num > 0
+        count = loop.random_collect_episode_num if at_random else loop.collected_at_once
+        self._pulse.begin("collecting", count)
         stats, segments = parts.collector.collect(
             counters.iteration,
-            parts.loop.random_collect_episode_num if at_random else parts.loop.collected_at_once,
+            count,
             "random" if at_random else "collect",
             schedule=parts.policy.schedule(counters.learn_step, counters.env_step),
             first_episode=counters.episode,
             clock=clock,
+            tell=self._pulse.at,
         )
         stats = together(self._ranks.gathered(stats))
         parts.buffer.push(segments)
@@ -211,17 +221,31 @@ class Trainer:
 
     def _learn(self, new_steps: int) -> None:
         counters, parts, limit = self._run.counters, self._parts, self._run.settings.max_learn_steps
-        early = counters.env_step < parts.loop.train_start_after_envsteps
-        if early or not new_steps or not parts.learner.ready():
+        self._idle = self._hindrance(new_steps)
+        if self._idle:
             return
         steps = steps_allowed(steps_owed(parts.loop, counters, new_steps), limit, counters)
         if steps < 1:
+            self._idle = "so few env steps owe none"
             return
         least = -self._ranks.largest(-parts.buffer.num_transitions)
         reanalyses = reanalyses_due(parts.loop, counters, least)
-        metrics = parts.learner.learn(steps, self._run.clock, reanalyses)
+        self._pulse.begin("learning", steps)
+        metrics = parts.learner.learn(steps, self._run.clock, reanalyses, self._pulse.at)
         counters.learn_step += steps
         self._hook.lz_learned(run=self._run, metrics=metrics)
+
+    def _hindrance(self, new_steps: int) -> str:
+        """Say why an iteration does not learn, on every rank alike; "" if nothing hinders it."""
+        parts, start = self._parts, self._parts.loop.train_start_after_envsteps
+        if self._run.counters.env_step < start:
+            return f"learning begins after {start:,} env steps"
+        if not new_steps:
+            return "only random episodes were played"
+        if not parts.learner.ready():
+            held, wanted = parts.buffer.num_transitions, parts.learner.batch_size
+            return f"replay holds {held:,} transitions, too few for a batch of {wanted:,} positions"
+        return ""
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -265,6 +289,7 @@ class Trainer:
             last_return=counters.last_return,
             seconds=run.seconds,
             error=error,
+            idle="" if counters.learn_step else self._idle,
         )
         with closing(run.metrics), closing(run.times):
             self._hook.lz_run_finished(run=run, outcome=outcome)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from lzcore.base.errors import EnvError, nearest
+from lzcore.base.errors import EnvError, UnknownEnvError, nearest
 from lzcore.envs.config import GymSettings
 from lzcore.envs.wrappers import AnyEnv, FrameSkip, LifeEnds, NoopStart
 
@@ -60,6 +60,11 @@ def plan(make_id: MakeId, settings: GymSettings) -> Plan:
     Raises:
         EnvError: there is no such environment, or a setting does not fit it.
     """
+    if isinstance(make_id, gymnasium.Env):
+        raise EnvError(
+            f"{type(make_id).__name__} was given as an environment that is made already, and a run "
+            "makes several. Give the class or a function that makes one, not an instance."
+        )
     found = _look_up(make_id) if isinstance(make_id, str) else make_id
     name = make_id if isinstance(make_id, str) else _name_of(make_id)
     entry = getattr(found, "entry_point", "")
@@ -127,7 +132,8 @@ def _look_up(env_id: str) -> EnvSpec | Callable[..., AnyEnv]:
     elif env_id.startswith("ALE/"):
         _register_atari(env_id)
     if name not in gymnasium.registry:
-        raise EnvError(_unknown(env_id, module, name))
+        error = EnvError if module or "/" in name else UnknownEnvError
+        raise error(_unknown(env_id, module, name))
     return gymnasium.registry[name]
 
 
@@ -226,7 +232,8 @@ def _from_callable(factory: Callable[..., AnyEnv], kwargs: dict[str, Any]) -> Ca
         env = factory(**kwargs)
         if not isinstance(env, gymnasium.Env):
             raise EnvError(
-                f"{_name_of(factory)} returned {type(env).__name__!r}; expected a gymnasium.Env."
+                f"{_name_of(factory)} returned {type(env).__name__!r}; expected a gymnasium.Env. A "
+                'class with the rules of a game (Simulator) is named "game/module:Name".'
             )
         if any(env is other for other in built):
             raise EnvError(

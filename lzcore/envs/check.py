@@ -78,8 +78,10 @@ def examine(make: Callable[[], Env], seed: int = 0, max_steps: int = 2000) -> Re
             again = play(second, seed, max_steps)
         except EnvError as err:
             return Report(facts, (Finding("wrong", str(err)),))
-        facts |= _story(played)
-        findings = [*_kept_promises(played), *_repeats(played, again), *_looks_of(played)]
+        facts |= _story(played, first.spaces.players)
+        findings = [*_kept_promises(played), *_repeats(played, again), *_ends_of(played)]
+        if first.spaces.players == 1:  # two learn from who wins, which few games need not show
+            findings += _returns_of(played)
         if isinstance(first, GymEnv):
             findings += _as_declared(first, seed)
         return Report(facts, tuple(findings))
@@ -183,13 +185,15 @@ def _text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _story(played: list[Episode]) -> dict[str, str]:
+def _story(played: list[Episode], players: int) -> dict[str, str]:
     rewards = [reward for episode in played for reward in episode.rewards]
     legal = [count for episode in played for count in episode.legal]
     ends = [episode.ended for episode in played]
+    again = " (the first seed again)"  # the last of them
+    whose = "of the first player: " if players == 2 else ""
     return {
-        "random episodes": ", ".join(f"{e.length} steps" for e in played),
-        "returns": ", ".join(f"{e.total:g}" for e in played),
+        "random episodes": ", ".join(f"{e.length} steps" for e in played) + again,
+        "returns": whose + ", ".join(f"{e.total:g}" for e in played) + again,
         "reward of a step": _range(rewards),
         "ends": f"{ends.count('terminated')} terminated, {ends.count('truncated')} truncated",
         "legal actions": _range(legal) if legal else "all",
@@ -235,13 +239,16 @@ def _first_difference(one: Episode, other: Episode) -> int | None:
     return next((k for k, (a, b) in pairs if a != b), min(one.length, other.length))
 
 
-def _looks_of(played: list[Episode]) -> Iterator[Finding]:
+def _ends_of(played: list[Episode]) -> Iterator[Finding]:
     if not any(episode.ended for episode in played):
         yield Finding(
             "note",
             f"No episode ended within {played[0].length} steps. If none ever does, set "
             "env.max_episode_steps.",
         )
+
+
+def _returns_of(played: list[Episode]) -> Iterator[Finding]:
     totals = {episode.total for episode in played}
     if len(totals) == 1:
         yield Finding(

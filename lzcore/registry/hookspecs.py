@@ -143,6 +143,18 @@ def lz_run_started(run: Any) -> None:
 
 
 @hookspec
+def lz_working(run: Any, doing: str, done: int, total: int | None) -> None:
+    """Called when a part of an iteration begins, and a few times a second at most while it lasts.
+
+    Args:
+        run: as in `lz_run_started`.
+        doing: "collecting", "learning" or "evaluating".
+        done: episodes (or segments) or learn steps so far; 0 when the part begins.
+        total: how many there will be; None: not told.
+    """
+
+
+@hookspec
 def lz_collected(run: Any, stats: Mapping[str, Any]) -> None:
     """Called after each collection.
 

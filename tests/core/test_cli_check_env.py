@@ -98,7 +98,7 @@ def test_the_command_takes_settings_of_the_environment():
     done = lz_check_env("CartPole-v1", "-o", "env.frame_skip=4", "-o", "env.max_episode_steps=3")
 
     assert "each action is applied 4 times" in done.output
-    assert "random episodes     3 steps, 3 steps, 3 steps\n" in done.output
+    assert "random episodes     3 steps, 3 steps, 3 steps (the first" in done.output
 
 
 def test_the_command_repeats_itself_with_one_seed():
@@ -142,7 +142,7 @@ def test_the_command_names_the_preset_for_the_kind_and_plays_with_it(toy_policy)
     assert "preset              vector, for its kind (toy)\n" in done.output
     assert "  from preset       env.frame_skip=2\n" in done.output
     assert "  from -o           num_simulations=7\n" in done.output
-    assert "random episodes     100 steps, 100 steps, 100 steps\n" in done.output
+    assert "random episodes     100 steps, 100 steps, 100 steps (the first" in done.output
 
 
 def test_the_command_says_that_a_policy_cannot_act_there(toy_policy):

@@ -76,12 +76,32 @@ def test_the_agent_moves_first_if_the_person_does_not():
     assert told[2] == "The agent plays b1."
 
 
-@pytest.mark.parametrize("said", ["z9", "a1", "", "B3"])
-def test_a_wrong_move_is_told_and_asked_for_again(said):
-    _, _, before, refusal, again, _ = talk("b2", said)
+@pytest.mark.parametrize("said", ["z9", "a1", "B3"])
+def test_after_a_wrong_move_the_list_of_moves_is_not_repeated(said):
+    told = talk("b2", said, said, "c3")
 
-    assert refusal == f"{said!r} is no legal move here."
-    assert again == before
+    refusal = f"{said!r} is no legal move here; ? shows the moves."
+    assert told[3:5] == [refusal, refusal]
+    assert told[5].startswith("The agent plays")
+
+
+def test_blank_lines_are_passed_over():
+    assert talk("", "b2", " ", "", "c3") == talk("b2", "c3")
+
+
+@pytest.mark.parametrize(("word", "key"), [("help", "?"), ("undo", "u"), ("quit", "q")])
+def test_a_key_may_be_said_as_a_word(word, key):
+    assert talk("b2", word, "c3") == talk("b2", key, "c3")
+
+
+def test_what_is_a_move_is_no_key():
+    class Named(Noughts):
+        def name_of(self, state, action):
+            return ["q", "help", "u", "?", "undo", "quit", "g", "h", "i"][action]
+
+    told = talk("help", "u", of=Game(Named(), lowest, True, 1))
+
+    assert [text[1:4] for text in told if text.startswith("\n")] == ["...", "ox.", "oxx"]
 
 
 def test_u_takes_the_last_move_and_its_answer_back():
@@ -222,7 +242,7 @@ def test_play_goes_through_a_pipe(run_dir, fake_site):
     assert (done.returncode, done.stderr) == (0, "")
     assert "best.pt: you move first." in done.stdout
     assert "move         visits        Q    prior" in done.stdout
-    assert "'nonsense' is no legal move here." in done.stdout
+    assert "'nonsense' is no legal move here; ? shows the moves." in done.stdout
     assert done.stdout.endswith("Good bye; the game is not finished.\n")
     assert "\x1b" not in done.stdout
 
@@ -254,7 +274,7 @@ def test_eval_prints_a_table_of_the_match(run_dir):
 
     where, what, head, first, second, both, elo = done.stdout.splitlines()
     assert where.endswith("best.pt, seed 0")
-    assert what == "40 games against random, random plies before each: 1"
+    assert what == "40 games against random, each from 1 random ply"
     assert head.split() == ["wins", "draws", "losses", "score"]
     counts = [[int(x) for x in line.split()[-4:-1]] for line in (first, second, both)]
     assert [line.split("  ")[0] for line in (first, second, both)] == [
@@ -270,7 +290,36 @@ def test_eval_prints_a_table_of_the_match(run_dir):
 def test_eval_plays_every_opening_when_asked(run_dir):
     done = lz("eval", run_dir, "--games", 3, "--opponent", "random", "--openings", 1, "--all")
 
-    assert "18 games against random, all plies before each: 1" in done.stdout
+    assert "18 games against random, from every opening of 1 ply\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ((), "18 games against random, from every opening of 1 ply"),  # as in the run
+        (("--games", 3), "3 games against random, each from 1 random ply"),
+        (("--games", 3, "--all"), "18 games against random, from every opening of 1 ply"),
+        (("--random", "--openings", 2), "4 games against random, each from 2 random plies"),
+        (("--games", 1, "--openings", 0), "1 game against random, each from the first position"),
+    ],
+)
+def test_as_many_games_as_are_asked_for_are_played_unless_every_opening_is(run_dir, given, what):
+    config = run_dir / "config.toml"
+    text = config.read_text().replace('openings = "random"', 'openings = "all"')
+    config.write_text(text.replace("opening_plies = 2", "opening_plies = 1"))
+
+    assert lz("eval", run_dir, *given).stdout.splitlines()[1] == what
+
+
+def test_eval_searches_as_long_as_it_is_told(run_dir, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "lzcore.engine.agent._searching", lambda policy, number: asked.append(number) or policy
+    )
+
+    lz("eval", run_dir, "--games", 2, "--simulations", 40)
+
+    assert asked == [40]
 
 
 def test_eval_as_json_takes_the_runs_own_opponent_unless_told(run_dir):
@@ -290,7 +339,7 @@ def test_a_game_for_one_has_no_opponent_and_is_not_played(tiny_installed, tmp_pa
     refused = lz("eval", out, "--opponent", "random")
     assert refused.exit_code == 1
     assert "is no game for two whose rules are known" in refused.stderr
-    assert "Leave --opponent, --openings and --all out." in refused.stderr
+    assert "Leave --opponent, --openings, --all and --random out." in refused.stderr
     unplayed = lz("play", out, say="")
     assert unplayed.exit_code == 1
     assert f"lz watch {out} --gif FILE" in unplayed.stderr

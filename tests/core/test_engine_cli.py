@@ -90,6 +90,21 @@ def test_resume_takes_everything_from_the_run_but_its_budget(trained):
     assert "max_env_steps = 90" in (out / "config.toml").read_text()
 
 
+def test_a_resumed_run_begins_with_the_budgets_that_are_in_force_now(trained):
+    out, _ = trained
+
+    lines = lz("run", "--resume", out, "--max-env-steps", 95, "--max-minutes", 30).stdout
+
+    told = [line for line in lines.splitlines() if line.startswith("  run.")]
+    assert told == [
+        "  run.tensorboard = false  [-o]",
+        "  run.max_env_steps = 95  [options]",
+        "  run.seed = 3  [options]",
+        "  run.max_minutes = 30.0  [options]",
+    ]
+    assert "run.max_env_steps = 95 " in (out / "config.toml").read_text()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -127,6 +142,13 @@ def test_what_the_user_can_mend_is_one_line_and_exits_with_1(given, message):
     assert "Traceback" not in done.stderr
 
 
+def test_the_help_says_when_budgets_are_looked_at_and_that_they_can_be_raised():
+    told = " ".join(lz("run", "--help").stdout.split())
+
+    assert "End after the iteration that reaches so many; with --resume, go further." in told
+    assert "End after the iteration that takes the run beyond so long; with --resume, go" in told
+
+
 def test_a_run_that_diverges_says_so_and_not_to_go_on(tmp_path):
     done = lz("run", *WALK, "-o", "diverges_at=1", "--out", tmp_path / "run")
 
@@ -147,10 +169,11 @@ def test_eval_prints_mean_deviation_and_every_return_of_the_best_checkpoint(trai
     where, summary, returns = done.stdout.splitlines()
     numbers = [float(number) for number in returns.split()[1:]]
     mean = sum(numbers) / 5
+    std = (sum((number - mean) ** 2 for number in numbers) / 5) ** 0.5
+    between = f"{min(numbers):g} to {max(numbers):g}"
     assert where == f"{out}/checkpoints/best.pt, seed 3"
     assert len(numbers) == 5
-    assert summary.startswith(f"mean {mean:g}  std ")
-    assert summary.endswith("  episodes 5")
+    assert summary == f"return {mean:.1f} +- {std:.1f} ({between}) over 5 episodes"  # as in the log
 
 
 def test_eval_as_json_is_repeatable_and_its_seed_decides_the_episodes(trained):

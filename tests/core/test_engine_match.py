@@ -8,9 +8,10 @@ import pytest
 from match_fakes import Race, ScriptedPolicy, ToyEnv, scripted, solved
 
 import lzcore
-from lzcore.base import ConfigError, UnknownNameError, derive_seed
+from lzcore.base import ConfigError, EnvError, UnknownNameError, derive_seed
 from lzcore.engine.agent import load_trained
 from lzcore.engine.assemble import make_evaluator
+from lzcore.engine.elsewhere import looking_elsewhere
 from lzcore.engine.evaluator import Evaluator
 from lzcore.engine.match import Match, MatchEvaluator
 from lzcore.engine.openings import all_openings
@@ -81,6 +82,12 @@ def test_perfect_play_against_itself_is_drawn_from_every_opening_that_is_a_draw(
     found = evaluator(scripted(), solved()).play(drawn, np.ones(len(drawn), int), 0)
 
     assert set(found.returns) == {0.0}
+
+
+def test_a_draw_is_a_plain_zero_in_every_game():
+    found = evaluator(scripted(), solved()).evaluate(0, 2)
+
+    assert [f"{number:g}" for number in found.returns] == ["0", "0"]
 
 
 def test_perfect_play_from_all_openings_with_both_colours_gains_what_they_are_worth():
@@ -269,6 +276,14 @@ def test_a_run_measures_a_game_for_two_by_matches(run_dir):
     assert min(told["lengths"]) >= 5
 
 
+def test_the_log_of_a_game_against_itself_says_whose_return_it_shows(
+    noughts_installed, tmp_path, capsys
+):
+    lzcore.train("scripted", "toys/noughts", out=tmp_path / "run", **SMALL)
+
+    assert "  first player " in capsys.readouterr().out
+
+
 def test_a_run_measures_against_whom_it_is_told_to_and_stops_by_the_mean(
     noughts_installed, tmp_path
 ):
@@ -281,6 +296,18 @@ def test_a_run_measures_against_whom_it_is_told_to_and_stops_by_the_mean(
     assert outcome.last_return == 0.0
     [*_, told] = evaluations(tmp_path / "run")
     assert (told["opponent"], told["draws"], told["lengths"]) == ("minimax", 6, [9] * 6)
+
+
+def test_a_game_without_the_prefix_of_its_kind_is_told_with_it(noughts_installed, tmp_path):
+    with pytest.raises(EnvError, match=r"'noughts'\. Did you mean 'toys/noughts'\?$"):
+        lzcore.train("scripted", "noughts", out=tmp_path / "run", quiet=True)
+
+
+def test_other_kinds_are_asked_only_about_ids_that_do_not_exist():
+    with looking_elsewhere("CartPole-v1", None):  # no registry is touched
+        pass
+    with pytest.raises(EnvError, match="broken"), looking_elsewhere("CartPole-v1", None):
+        raise EnvError("broken")
 
 
 def test_a_run_whose_opponent_does_not_exist_does_not_begin(noughts_installed, tmp_path):

@@ -58,6 +58,14 @@ def told(segments):
 # --- where an iteration ends ----------------------------------------------------------------------
 
 
+def test_how_many_segments_are_finished_is_told_after_each_step():
+    told = []
+
+    collector(Scripted([7, 3]), length=3).collect(0, 3, schedule=WARM, tell=told.append)
+
+    assert told == [0, 0, 2, 2, 2, 4]
+
+
 def test_an_iteration_ends_with_the_step_that_finishes_the_last_segment_it_needs():
     going = run(Scripted([7, 3]))
 

@@ -19,6 +19,7 @@ from lzcore.engine.checkpoint import CheckpointStore, load_file, numbered, save_
 from lzcore.engine.metrics import JsonLines, read_lines
 from lzcore.engine.observers import JsonDisplay
 from lzcore.engine.progress import Progress
+from lzcore.engine.pulse import Pulse
 from lzcore.engine.starting import carry_out, plan_resume, plan_run, train
 from lzcore.envs.gym import GymEnv
 from lzcore.registry import hookimpl
@@ -123,6 +124,21 @@ def test_without_enough_rows_for_a_batch_learning_is_skipped(start):
 
     assert outcome.learn_steps == 0
     assert records(outcome, "learned") == []
+    held = outcome.env_steps
+    assert outcome.idle == f"replay holds {held} transitions, too few for a batch of 100 positions"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"train_start_after_envsteps": 1000}, "learning begins after 1,000 env steps"),
+        ({"random_collect_episode_num": 3}, "only random episodes were played"),
+        ({"replay_ratio": 0.01}, "so few env steps owe none"),
+        ({}, ""),
+    ],
+)
+def test_a_run_that_has_not_learned_knows_why(start, given, why):
+    assert start(max_env_steps=5, **given).idle == why
 
 
 def test_random_episodes_come_first_and_owe_no_learn_steps(start):
@@ -345,6 +361,36 @@ def test_observers_hear_of_a_run_in_the_order_of_its_life(start):
         ("saved", "000002.pt"),
         ("finished", "max_learn_steps"),
     ]
+
+
+def test_observers_hear_of_each_part_of_an_iteration(start, monkeypatch):
+    monkeypatch.setattr("lzcore.engine.pulse.SECONDS", 0.0)
+    heard = []
+
+    class Listener:
+        @hookimpl
+        def lz_working(self, run, doing, done, total):
+            heard.append((run.counters.iteration, doing, done, total))
+
+    start(max_learn_steps=3, update_per_collect=3, observers=[Listener()])
+
+    learning = [(0, "learning", done, 3) for done in range(4)]
+    assert heard[0] == (0, "collecting", 0, 3)
+    assert [call for call in heard if call[1] == "learning"] == learning
+    assert [call[2] for call in heard if call[1] == "collecting"][-1] == 3
+    assert heard[-1] == (1, "evaluating", 0, None)
+
+
+def test_parts_that_take_no_time_are_heard_of_when_they_begin(monkeypatch):
+    monkeypatch.setattr("lzcore.engine.pulse.SECONDS", 100.0)
+    heard = []
+    pulse = Pulse(lambda *given: heard.append(given))
+
+    for doing, total in (("collecting", 2), ("learning", None)):
+        pulse.begin(doing, total)
+        pulse.at(1)
+
+    assert heard == [("collecting", 0, 2), ("learning", 0, None)]
 
 
 def test_checkpoints_are_as_far_apart_and_as_many_as_asked_for(start):
@@ -598,8 +644,12 @@ def test_settings_go_to_the_table_that_knows_them(start):
 
 
 def test_a_setting_nobody_knows_is_refused(start):
-    with pytest.raises(ConfigError, match=r"max_env_step.*max_env_steps"):
+    with pytest.raises(ConfigError, match=r"max_env_step = 10: .*Did you mean 'max_env_steps'\?"):
         start(max_env_step=10)
+    with pytest.raises(ConfigError, match=r"eval_ever = 1: .*Did you mean 'eval_every'\?"):
+        start(eval_ever=1)  # not the policy's eval_freq
+    with pytest.raises(ConfigError, match=r"eval_frec = 1: .*Did you mean 'eval_freq'\?"):
+        start(eval_frec=1)
 
 
 @pytest.mark.parametrize("given", [{"policy": "tiny"}, {"env": WALK}, {"out": "x"}])

@@ -179,6 +179,10 @@ class TestAModule:
 
 
 class TestACallable:
+    def test_is_not_an_environment_itself(self):
+        with pytest.raises(EnvError, match=r"^Toy was given .*makes one, not an instance\.$"):
+            GymEnv(Toy(), 1)
+
     def test_makes_each_environment_with_the_arguments(self):
         env = made(Toy, num_envs=3, kwargs={"size": 4})
 

@@ -8,8 +8,10 @@ import pytest
 from gymnasium import spaces
 
 from lzcore.base.env import ActionSpace, Observed, Spaces, Stepped
-from lzcore.envs.check import examine, unlike_from
+from lzcore.envs.check import examine, play, unlike_from
+from lzcore.envs.games import GameEnv
 from lzcore.envs.gym import GymEnv
+from lzcore.testing.noughts import Noughts
 
 
 class Walk(gymnasium.Env):
@@ -56,14 +58,29 @@ def test_a_sound_environment_is_told_as_it_is():
         "episode_limit": "none",
         "policy sees": "vector (3,) float32",
         "policy gives": "one of 2",
-        "random episodes": "5 steps, 5 steps, 5 steps",
-        "returns": "5, 5, 5",
+        "random episodes": "5 steps, 5 steps, 5 steps (the first seed again)",
+        "returns": "5, 5, 5 (the first seed again)",
         "reward of a step": "always 1",
         "ends": "3 terminated, 0 truncated",
         "legal actions": "always 2",
     }
     assert [level for level, _ in report.findings] == ["ok", "ok", "note"]
     assert "Random episodes all returned 5" in report.findings[2].text
+
+
+def test_games_for_two_that_end_alike_are_not_said_to_teach_nothing():
+    alike = [seed for seed in range(20) if len(set(returns_of(Noughts(), seed))) == 1]
+    assert alike
+
+    report = examine(lambda: GameEnv(Noughts(), 1), alike[0])
+
+    assert report.facts["returns"].startswith("of the first player: ")
+    assert [level for level, _ in report.findings] == ["ok", "ok", "note"]
+    assert report.findings[2].text == "Another seed starts in the same state."
+
+
+def returns_of(simulator, seed):
+    return [play(GameEnv(simulator, 1), s, 100).total for s in (seed, seed + 1)]
 
 
 def test_truncated_episodes_are_told_apart():

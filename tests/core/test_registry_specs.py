@@ -63,7 +63,7 @@ def test_every_kind_has_its_hook_and_knows_which_of_its_fields_are_classes():
 def test_every_hook_says_what_it_is_for_and_what_each_argument_is():
     hooks = {name: f for name, f in vars(hookspecs).items() if hasattr(f, "lzcore_spec")}
 
-    assert len(hooks) == len(KINDS) + 7
+    assert len(hooks) == len(KINDS) + 8
     for name, hook in hooks.items():
         arguments = hook.__code__.co_varnames[: hook.__code__.co_argcount]
         assert all(f"{argument}: " in hook.__doc__ for argument in arguments), name

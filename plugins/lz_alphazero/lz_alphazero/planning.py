@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lz_alphazero.compiled import Network
 from lzcore.base import SearchResult, Simulator, Tree
 from lzcore.base.tree import Array
 from lzcore.search import SimulatedDynamics, search
+
+# rows of one call on a CPU: with more, a layer's maps no longer fit a core's caches
+AT_ONCE = 256
 
 
 class Evaluator:
@@ -43,9 +46,15 @@ class Evaluator:
         if self._model.training:
             self._model.eval()
         seen = torch.as_tensor(observation, dtype=torch.float32, device=self._device)
-        logits, value = self._network(seen)
-        told = torch.cat((logits, value.reshape(-1, 1)), dim=1).cpu().numpy()  # one copy
+        told = self._told(seen).cpu().numpy()  # one copy
         return told[:, :-1], told[:, -1]
+
+    def _told(self, seen: Tensor) -> Tensor:
+        """Return (n, A + 1): logits, then the value."""
+        if len(seen) > AT_ONCE and self._device.type == "cpu":
+            return torch.cat([self._told(part) for part in seen.split(AT_ONCE)])
+        logits, value = self._network(seen)
+        return torch.cat((logits, value.reshape(-1, 1)), dim=1)
 
 
 class Planner(NamedTuple):

@@ -63,6 +63,14 @@ def test_lz_list_shows_the_kind_and_the_opponent():
         assert "lz-openspiel" in line
 
 
+def test_a_game_without_its_prefix_is_told_with_it():
+    done = CliRunner().invoke(main, ["check-env", "connect_four"])
+
+    assert done.exit_code == 1
+    assert "Did you mean 'open_spiel/connect_four'?" in done.output
+    assert "Did you mean" not in CliRunner().invoke(main, ["check-env", "xyzzy"]).output
+
+
 def test_the_prefix_leads_here():
     assert get_registry().env_for("open_spiel/hex(board_size=5)").name == "open_spiel"
 
