@@ -50,8 +50,8 @@ class MuZeroPolicy(TargetingPolicy):
     * what a batch holds: `_current_batch`, `_target_batch` and the records `current_class` and
       `target_class`; what is learned: `_reward_target`, `_value_target`, `_policy_target`,
       `_reanalyze_batch`, `_search_again`;
-    * how: `_unroll`, `_imagine`, `_losses`, `_policy_loss`, `_entropy`, `_loss_weights`,
-      `_metrics`;
+    * how: `_augmenting_seed`, `_unroll`, `_imagine`, `_losses`, `_policy_loss`, `_entropy`,
+      `_loss_weights`, `_metrics`;
     * what else changes with a learn step: `_update_target`;
     * what is told of it: `reward_name`, `norm_name`, `untold`, `networks`.
     """
@@ -170,8 +170,11 @@ class MuZeroPolicy(TargetingPolicy):
         if not self._cfg.use_augmentation:
             return seen
         generator = torch.Generator(self._device)
-        generator.manual_seed(int(self._learn_seeds(AUGMENT, step)))
+        generator.manual_seed(self._augmenting_seed(step))
         return augment(seen, self._cfg.augmentation, generator)
+
+    def _augmenting_seed(self, step: int) -> int:
+        return int(self._learn_seeds(AUGMENT, step))
 
     def _as_seen(self, obs: Tensor, step: int) -> Tensor:
         """Return the stacked observation (B, *O) of unroll step `step` as it was."""

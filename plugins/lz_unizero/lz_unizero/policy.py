@@ -179,6 +179,9 @@ class UniZeroPolicy(MuZeroPolicy):
             for group in self._optimizer.param_groups:
                 group["betas"] = _BETAS
 
+    def _augmenting_seed(self, step: int) -> int:
+        return super()._augmenting_seed(0)  # a window changes as a whole
+
     def _unroll(self, batch: CurrentBatch) -> Unrolled:
         """Read windows of K steps; what they foretell, (K, B, E), is `more`."""
         steps = range(self._cfg.num_unroll_steps)

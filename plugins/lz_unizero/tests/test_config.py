@@ -5,7 +5,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from lz_unizero.config import UniZeroModelSettings, WorldModelSettings
+from lz_unizero.config import UniZeroConfig, UniZeroModelSettings, WorldModelSettings
 
 from lzcore.base.errors import ConfigError
 
@@ -19,7 +19,7 @@ def test_the_defaults_are_the_documented_ones():
 
 
 def test_a_setting_without_effect_says_so():
-    for cls in (UniZeroModelSettings, WorldModelSettings):
+    for cls in (UniZeroConfig, UniZeroModelSettings, WorldModelSettings):
         for name, field in attrs.fields_dict(cls).items():
             says = field.metadata["help"].startswith("No effect")
             assert says == field.metadata["noop"], name

@@ -189,6 +189,21 @@ def test_gradients_reach_every_parameter():
     assert not silent
 
 
+def test_pictures_of_a_window_are_augmented_alike():
+    policy = make_policy(
+        PICTURES,
+        {"model": {"frame_stack_num": 1, "observation_shape": (1, 8, 8)}},
+        use_augmentation=True,
+    )
+    window = torch.rand(8, 1, 8, 8).expand(-1, 5, -1, -1)
+    first, *later = (policy._observation(window, k) for k in range(5))
+
+    assert not torch.equal(first, window[:, :1])
+    assert all(torch.equal(first, seen) for seen in later)
+    policy.learn_mode.forward(batch_of(policy))
+    assert not torch.equal(policy._observation(window, 0), first)
+
+
 def test_gradients_are_of_the_mean_and_are_clipped():
     policy = make_policy(grad_clip_value=1e9, learning_rate=0.0)
     data = batch_of(policy)
