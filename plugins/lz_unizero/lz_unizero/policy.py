@@ -313,8 +313,9 @@ class UniZeroPolicy(MuZeroPolicy):
     def _device_memory(self) -> dict[str, float]:
         if self._device.type != "cuda":
             return {}
-        used = torch.cuda.memory_allocated(self._device), torch.cuda.max_memory_allocated()
-        return {name: size / 2**30 for name, size in zip(DEVICE_MEMORY, used, strict=True)}
+        ask = torch.cuda.memory_allocated, torch.cuda.max_memory_allocated
+        names = zip(DEVICE_MEMORY, ask, strict=True)
+        return {name: used(self._device) / 2**30 for name, used in names}
 
     def _monitor_vars_learn(self) -> list[str]:
         balanced = self._balanced() if self._harmony is not None else []
