@@ -15,7 +15,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-OURS = ("lzcore", "lz-ctree", "lz-ptree", "lz-openspiel", "lz-alphazero", "lz-muzero")
+OURS = ("lzcore", "lz-ctree", "lz-ptree", "lz-openspiel", "lz-alphazero", "lz-muzero", "lz-unizero")
 VERSIONED = (*OURS, "numpy", "torch", "gymnasium", "open-spiel")
 
 

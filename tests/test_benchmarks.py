@@ -23,6 +23,7 @@ QUICK = {
     "simulators": ["--games", "tic_tac_toe", "backgammon", "--seconds", "0.01"],
     "startup": ["--repeats", "1"],
     "tree": ["--grid", "--roots", "2", "--actions", "2", "--simulations", "2", "--seconds", "0.01"],
+    "world_model": ["--widths", "32", "--simulations", "2", "--roots", "2", "--seconds", "0.01"],
 }
 RUNS = {"ablations", "kill_resume", "learning", "perfect_play", "tasks"}  # whole runs
 NEEDS_MCTX = {"mctx_ratio"}  # which these tests do not install

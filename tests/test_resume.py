@@ -64,12 +64,21 @@ PLANNING = {
     "while it searches": ("lz_alphazero.policy.AlphaZeroPolicy._search", 50),
     "while it learns": ("lz_alphazero.policy.AlphaZeroPolicy._forward_learn", 12),
 }
+WINDOWS = RUN | {  # roots look back on moves of earlier iterations, and dropout draws
+    "model.world_model_cfg.embed_dim": 16,
+    "model.world_model_cfg.num_heads": 2,
+    "model.world_model_cfg.embed_pdrop": 0.2,
+    "run.max_env_steps": 200,
+    **SEGMENTS,
+}
+WINDOWS = {name: value for name, value in WINDOWS.items() if name != "model.latent_state_dim"}
 CART, BOARD = "CartPole-v1", "open_spiel/tic_tac_toe"
 CASES = {  # a policy, its environment, settings, and where it is killed
     "muzero": ("muzero", CART, RUN, KILLS),
     "the buffer reanalyzed": ("muzero", CART, RUN | REZERO, REANALYZING),
     "a context, by segments": ("muzero", CART, RUN | SEGMENTS | CONTEXT, KILLS),
     "gumbel_muzero": ("gumbel_muzero", CART, RUN, dict([*KILLS.items()][:1])),
+    "unizero": ("unizero", CART, WINDOWS, KILLS),
     "alphazero": ("alphazero", BOARD, GAMES, PLANNING),
     "sampled_alphazero": ("sampled_alphazero", BOARD, GAMES, dict([*PLANNING.items()][:1])),
 }

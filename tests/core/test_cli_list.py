@@ -83,7 +83,14 @@ def test_the_core_alone_says_what_could_be_installed(listing):
     start = lines.index("Not installed:")
     assert [line.split()[:3] for line in lines[start + 1 :]] == [
         ["pip", "install", name]
-        for name in ("lz-ctree", "lz-ptree", "lz-openspiel", "lz-alphazero", "lz-muzero")
+        for name in (
+            "lz-ctree",
+            "lz-ptree",
+            "lz-openspiel",
+            "lz-alphazero",
+            "lz-muzero",
+            "lz-unizero",
+        )
     ]
 
 

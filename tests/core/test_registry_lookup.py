@@ -227,13 +227,21 @@ def test_a_distribution_that_does_not_have_the_name_is_answered_with_full_names(
 def test_the_known_distributions_are_this_projects_and_each_provides_something():
     known = {entry.distribution: entry for entry in known_distributions()}
 
-    assert list(known) == ["lz-ctree", "lz-ptree", "lz-openspiel", "lz-alphazero", "lz-muzero"]
+    assert list(known) == [
+        "lz-ctree",
+        "lz-ptree",
+        "lz-openspiel",
+        "lz-alphazero",
+        "lz-muzero",
+        "lz-unizero",
+    ]
     assert all(entry.summary and any(entry.provides.values()) for entry in known.values())
     plugins = Registry([policies("lz-muzero"), policies("lz-ptree", error=OSError())]).plugins
     assert [entry.distribution for entry in installable(plugins)] == [
         "lz-ctree",
         "lz-openspiel",
         "lz-alphazero",
+        "lz-unizero",
     ]
 
 

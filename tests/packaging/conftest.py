@@ -23,6 +23,7 @@ SOURCES = {
     "lz_openspiel": ROOT / "plugins/lz_openspiel",
     "lz_alphazero": ROOT / "plugins/lz_alphazero",
     "lz_muzero": ROOT / "plugins/lz_muzero",
+    "lz_unizero": ROOT / "plugins/lz_unizero",
 }
 OURS = ("lzcore", "lz_", "_lz_", "__editable__", "lz-")
 

@@ -13,10 +13,11 @@ NEEDS = {
     "lz_openspiel": [],
     "lz_alphazero": ["lz_ctree", "lz_openspiel"],
     "lz_muzero": ["lz_ctree"],
+    "lz_unizero": ["lz_ctree", "lz_muzero"],
 }
 TESTS = {"lzcore": "tests/core"} | {
     name: f"plugins/{name}/tests"
-    for name in ("lz_ctree", "lz_ptree", "lz_openspiel", "lz_alphazero", "lz_muzero")
+    for name in ("lz_ctree", "lz_ptree", "lz_openspiel", "lz_alphazero", "lz_muzero", "lz_unizero")
 }
 
 

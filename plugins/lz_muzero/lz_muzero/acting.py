@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lz_muzero import decisions, shapes
 from lz_muzero.config import MuZeroConfig
-from lz_muzero.context import Context, ContextDynamics, RememberingPolicy
+from lz_muzero.context import ContextDynamics, RememberingPolicy, RootMemory
 from lz_muzero.decisions import Array, Asked, DecisionError
 from lzcore.base import (
     Column,
@@ -59,7 +59,7 @@ class Planner(NamedTuple):
     dynamics: Dynamics
     inference: Inference
     num_simulations: int
-    context: Context | None = None  # carries roots on from move to move; None: they are observed
+    context: RootMemory | None = None  # carries roots on from move to move; None: they are observed
 
 
 class ActingPolicy(RememberingPolicy):
@@ -163,7 +163,7 @@ class ActingPolicy(RememberingPolicy):
         self._eval_planner = self._planner(self._inference, simulations, context)
 
     def _planner(
-        self, inference: Inference, num_simulations: int, context: Context | None = None
+        self, inference: Inference, num_simulations: int, context: RootMemory | None = None
     ) -> Planner:
         cfg = self._cfg
         tree = make_tree(cfg.tree, self._tree_spec(num_simulations), prefer_compiled=cfg.mcts_ctree)

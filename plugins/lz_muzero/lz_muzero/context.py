@@ -9,16 +9,35 @@ state.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lz_muzero.decisions import Array
 from lzcore.base import Evaluation, Policy
 from lzcore.nn.state import need, on_cpu
 from lzcore.search import Inference, LearnedDynamics, State
+
+
+class RootMemory(Protocol):
+    """What the roots of one mode follow from, by environment."""
+
+    def roots(self, env_id: Array, observation: Tensor) -> Any:
+        """Return what dynamics take for the roots of N environments that show (N, *O)."""
+
+    def follow(self, env_id: Array, action: Array) -> None:
+        """Remember the roots last asked for, of these environments, and the (N,) actions taken."""
+
+    def forget(self, env_id: Iterable[int] | None = None) -> None:
+        """Remember nothing of these environments; None: of any."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is remembered as plain data and tensors."""
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Remember what `state` holds, and nothing else."""
 
 
 class Memory(NamedTuple):
@@ -117,13 +136,21 @@ class RememberingPolicy(Policy):
     """The part of MuZero that holds the network as decisions see it, and what roots follow from."""
 
     def _init_shared(self) -> None:
-        self._inference = Inference(self._model)
+        self._inference = self._inference_of(self._model)
         self._weights_changed = False
-        self._contexts: dict[str, Context] = {}  # of each mode; without a context model, of none
+        found = {mode: self._root_memory() for mode in ("collect", "eval")}
+        self._contexts = {mode: memory for mode, memory in found.items() if memory is not None}
+
+    def _inference_of(self, model: nn.Module) -> Inference:
+        """Return the seam between searches and a network."""
+        return Inference(model)  # type: ignore[arg-type]  # the models of this policy are Models
+
+    def _root_memory(self) -> RootMemory | None:
+        """Make what a mode's roots follow from; None: their observations alone."""
         model = self._cfg.model
-        if model.model_type.endswith("_context"):
-            for mode in ("collect", "eval"):
-                self._contexts[mode] = Context(self._inference, model.context_length_init)
+        if not model.model_type.endswith("_context"):
+            return None
+        return Context(self._inference, model.context_length_init)
 
     def _refresh(self) -> None:
         if self._weights_changed:

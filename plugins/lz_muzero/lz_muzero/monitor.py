@@ -90,15 +90,18 @@ def probe_of(model: Any, cfg: Any) -> NormProbe | None:
     return getattr(model, "probe", None) or NormProbe(model.root_norm)
 
 
-def activity_of(model: Any, cfg: Any) -> dict[str, ActivityProbe]:
+def activity_of(model: Any, cfg: Any, networks: Mapping[str, str]) -> dict[str, ActivityProbe]:
     """Return, by the name of its metric, a probe for each network whose dormant neurons are told.
 
+    Args:
+        model: that has them.
+        cfg: says whether they are told.
+        networks: what each is called in a metric -> in the model.
     Raises:
         ConfigError: they are asked for, and the model has no such networks.
     """
     if not asks_for_dormant(cfg):
         return {}
-    networks = {"encoder": "representation", "dynamics": "dynamics"}
     for name in networks.values():
         if not hasattr(model, name):
             raise ConfigError(

@@ -50,12 +50,16 @@ class MuZeroPolicy(TargetingPolicy):
     * what a batch holds: `_current_batch`, `_target_batch` and the records `current_class` and
       `target_class`; what is learned: `_reward_target`, `_value_target`, `_policy_target`,
       `_reanalyze_batch`, `_search_again`;
-    * how: `_unroll`, `_imagine`, `_losses`, `_policy_loss`, `_entropy`, `_loss_weights`,
-      `_metrics`;
-    * what is told of it: `reward_name`, `untold`.
+    * how: `_augmenting_seed`, `_unroll`, `_imagine`, `_losses`, `_policy_loss`, `_entropy`,
+      `_loss_weights`, `_metrics`;
+    * what else changes with a learn step: `_update_target`;
+    * what is told of it: `reward_name`, `norm_name`, `untold`, `networks`.
     """
 
     reward_name: ClassVar[str] = "reward"  # what the reward head tells, in the names of metrics
+    norm_name: ClassVar[str] = "total_grad_norm_before_clip"  # under which that norm is told
+    # whose dormant neurons are told: what a network is called in a metric -> in the model
+    networks: ClassVar[Mapping[str, str]] = {"encoder": "representation", "dynamics": "dynamics"}
     # MuZero's metrics that a variant leaves out; analysis/* is told where a setting asks for it
     untold: ClassVar[frozenset[str]] = frozenset()
 
@@ -66,7 +70,7 @@ class MuZeroPolicy(TargetingPolicy):
         self._harmony = self._init_harmony() if self._cfg.model.harmony_balance else None
         self._scheduler = make_scheduler(self._optimizer, self._cfg)
         self._probe = probe_of(self._model, self._cfg)
-        self._activity = activity_of(self._model, self._cfg)
+        self._activity = activity_of(self._model, self._cfg, self.networks)
 
     def _init_harmony(self) -> Harmony:
         """Make the learned weights of losses, which are optimised and clipped with the network."""
@@ -100,7 +104,7 @@ class MuZeroPolicy(TargetingPolicy):
                 "total_loss": total.mean(),
                 "weighted_total_loss": weighted_total,
                 "value_priority": priority.mean(),
-                "total_grad_norm_before_clip": grad_norm,
+                self.norm_name: grad_norm,
             }
         )
         self._refuse_divergence(metrics, total, batch)
@@ -166,8 +170,11 @@ class MuZeroPolicy(TargetingPolicy):
         if not self._cfg.use_augmentation:
             return seen
         generator = torch.Generator(self._device)
-        generator.manual_seed(int(self._learn_seeds(AUGMENT, step)))
+        generator.manual_seed(self._augmenting_seed(step))
         return augment(seen, self._cfg.augmentation, generator)
+
+    def _augmenting_seed(self, step: int) -> int:
+        return int(self._learn_seeds(AUGMENT, step))
 
     def _as_seen(self, obs: Tensor, step: int) -> Tensor:
         """Return the stacked observation (B, *O) of unroll step `step` as it was."""
@@ -256,9 +263,9 @@ class MuZeroPolicy(TargetingPolicy):
         weights = self._loss_weights()
         weighted = {name: weight * parts[name] for name, weight in weights.items()}
         if self._harmony is not None:
-            # cosines count from -1 on, the least there is
-            steps, weight = batch.mask[:, :-1].sum(1), weights["consistency_loss"]
-            weighted["consistency_loss"] = weighted["consistency_loss"] + weight * steps
+            if "consistency_loss" in weights:  # cosines count from -1 on, the least there is
+                steps, weight = batch.mask[:, :-1].sum(1), weights["consistency_loss"]
+                weighted["consistency_loss"] = weighted["consistency_loss"] + weight * steps
             weighted = self._harmony(weighted)
         return torch.stack([*weighted.values()]).sum(0)
 
@@ -319,7 +326,7 @@ class MuZeroPolicy(TargetingPolicy):
     def _refuse_divergence(
         self, metrics: Mapping[str, float], total: Tensor, batch: CurrentBatch
     ) -> None:
-        names = ("weighted_total_loss", "total_grad_norm_before_clip")
+        names = ("weighted_total_loss", self.norm_name)
         if all(isfinite(metrics[name]) for name in names):
             return
         loss, norm = (metrics[name] for name in names)
@@ -331,11 +338,15 @@ class MuZeroPolicy(TargetingPolicy):
         )
 
     def _update(self) -> None:
-        """Step the optimiser and the schedule; now and then copy to the target network."""
+        """Step the optimiser and the schedule, and what follows the weights."""
         self._optimizer.step()
         self._scheduler.step()
         self._learn_step += 1
         self._weights_changed = True
+        self._update_target()
+
+    def _update_target(self) -> None:
+        """Now and then copy to the target network."""
         if self._learn_step % self._cfg.target_update_freq == 0:
             self._target_model.load_state_dict(self._model.state_dict())
             self._target_inference.refresh()

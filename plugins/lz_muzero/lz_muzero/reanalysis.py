@@ -29,7 +29,6 @@ from lzcore.base import (
     stream_key,
     uniform,
 )
-from lzcore.search import Inference
 
 ABSORBING, CHOICE, AGAIN, AUGMENT = range(4)  # what one learn step draws, each on its own
 EVALUATIONS = "reanalyze_evaluations"  # what is told of a reanalysis of the buffer
@@ -61,7 +60,7 @@ class ReanalyzingPolicy(ActingPolicy):
     def _init_learn(self) -> None:
         cfg = self._cfg
         self._target_model = deepcopy(self._model).requires_grad_(False).eval()
-        self._target_inference = Inference(self._target_model)
+        self._target_inference = self._inference_of(self._target_model)
         if cfg.reuse_search:
             _check_reuse(self._tree_spec(cfg.num_simulations))
         if cfg.reuse_search or cfg.reanalyze_ratio > 0:
