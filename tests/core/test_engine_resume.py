@@ -11,7 +11,7 @@ from engine_fakes import TinyPolicy, Walk
 from engine_killing import assert_same, run_and_kill, whole
 
 from lzcore.base import CheckpointError, EnvError, ReplayError
-from lzcore.engine.checkpoint import numbered
+from lzcore.engine.checkpoint import load_file, numbered
 from lzcore.engine.metrics import read_lines
 from lzcore.engine.starting import carry_out, plan_resume, plan_run, train
 
@@ -205,10 +205,14 @@ def test_a_run_that_reached_its_stop_value_stays_ended(ended):
 
 
 def test_time_spent_in_earlier_sessions_counts(ended):
+    *_, latest = numbered(ended.directory / "checkpoints")
+    spent = load_file(latest)["counters"]["seconds"]  # before it was written
+
     again = train(resume=ended.directory, quiet=True, max_env_steps=900, max_minutes=1e-6)
 
     assert again.ended_by == "max_minutes"
-    assert again.seconds > ended.seconds
+    assert ended.seconds > spent > 0.05
+    assert again.seconds > spent
 
 
 def test_a_damaged_checkpoint_stops_the_resume_and_moving_it_away_mends_it(ended):

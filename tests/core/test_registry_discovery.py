@@ -51,7 +51,7 @@ def test_the_core_comes_first_and_needs_no_entry_point():
     core = registry().plugins[0]
 
     assert (core.distribution, core.value, core.state) == ("lzcore", "lzcore.plugin", "ok")
-    named = {"replay", "gymnasium", "local", "random", "minimax", "checkpoint"}
+    named = {"replay", "game", "gymnasium", "local", "random", "minimax", "checkpoint"}
     assert {c.name for c in registry().components()} == named
 
 
