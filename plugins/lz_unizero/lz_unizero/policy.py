@@ -63,16 +63,14 @@ class UniZeroPolicy(MuZeroPolicy):
         """Return the settings that the environment's spaces decide, as a nested dict."""
         found = super().settings_for(spaces, given)
         model = found["model"]
-        given = given.get("model", {})
-        inner = given.get("world_model_cfg", {})
+        said = given.get("model", {})
+        scale, steps = said.get("support_scale"), said.get("world_model_cfg", {}).get("max_blocks")
         model["world_model_cfg"] = {
             "action_space_size": model["action_space_size"],
             "obs_type": "vector" if model["model_type"] == "mlp" else "image",
+            **({"support_size": 2 * scale + 1} if isinstance(scale, int) else {}),
+            **({"max_tokens": 2 * steps} if isinstance(steps, int) else {}),
         }
-        if "support_scale" in given:
-            model["world_model_cfg"]["support_size"] = 2 * given["support_scale"] + 1
-        if "max_blocks" in inner:
-            model["world_model_cfg"]["max_tokens"] = 2 * inner["max_blocks"]
         return found
 
     # --- the search: roots that look back -------------------------------------------------------
