@@ -8,6 +8,7 @@ observation, E width of a latent state, V of its groups, A actions, Z bins, M po
 is asked for, R windows.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -62,16 +63,14 @@ class UniZeroPolicy(MuZeroPolicy):
         """Return the settings that the environment's spaces decide, as a nested dict."""
         found = super().settings_for(spaces, given)
         model = found["model"]
-        given = given.get("model", {})
-        inner = given.get("world_model_cfg", {})
+        said = given.get("model", {})
+        scale, steps = said.get("support_scale"), said.get("world_model_cfg", {}).get("max_blocks")
         model["world_model_cfg"] = {
             "action_space_size": model["action_space_size"],
             "obs_type": "vector" if model["model_type"] == "mlp" else "image",
+            **({"support_size": 2 * scale + 1} if isinstance(scale, int) else {}),
+            **({"max_tokens": 2 * steps} if isinstance(steps, int) else {}),
         }
-        if "support_scale" in given:
-            model["world_model_cfg"]["support_size"] = 2 * given["support_scale"] + 1
-        if "max_blocks" in inner:
-            model["world_model_cfg"]["max_tokens"] = 2 * inner["max_blocks"]
         return found
 
     # --- the search: roots that look back -------------------------------------------------------
@@ -175,6 +174,9 @@ class UniZeroPolicy(MuZeroPolicy):
 
     def _init_learn(self) -> None:
         super()._init_learn()
+        reason = unlearned_places(self._cfg)
+        if reason is not None:
+            warnings.warn(reason, stacklevel=2)
         if self._cfg.optim_type == "AdamW":
             for group in self._optimizer.param_groups:
                 group["betas"] = _BETAS
@@ -342,6 +344,18 @@ class UniZeroPolicy(MuZeroPolicy):
             RuntimeError: weights are missing, unknown or of another shape.
         """
         super()._load_state_dict_learn({**state_dict, "optimizer": need(state_dict, _OPTIMIZER)})
+
+
+def unlearned_places(cfg: UniZeroConfig) -> str | None:
+    """Return which places of a search are never learned; None: all are."""
+    inner = cfg.model.world_model_cfg
+    if inner.positions == "rotary" or cfg.num_unroll_steps >= inner.window_steps:
+        return None
+    return (
+        f"Windows of learning have {cfg.num_unroll_steps} steps (num_unroll_steps), and a search "
+        f"looks back on up to {inner.window_steps}: the places behind are never learned. Set "
+        f"model.world_model_cfg.max_blocks to {cfg.num_unroll_steps}, or raise num_unroll_steps."
+    )
 
 
 def _mean(x: Tensor) -> float:

@@ -51,6 +51,8 @@ SMALL = {
         "support_scale": 10,
         "world_model_cfg": {
             **WORLD,
+            "max_blocks": 4,
+            "max_tokens": 8,
             "obs_type": "vector",
             "embed_pdrop": 0.0,
             "resid_pdrop": 0.0,

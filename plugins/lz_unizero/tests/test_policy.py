@@ -100,6 +100,12 @@ def test_a_window_of_learning_fits_the_network():
         UniZeroConfig.of({"num_unroll_steps": 11})
 
 
+def test_places_that_only_a_search_meets_are_warned_of():
+    with pytest.warns(UserWarning, match=r"have 3 steps .* up to 4: .*max_blocks to 3, or raise"):
+        make_policy(num_unroll_steps=3)
+    make_policy({"model": {"world_model_cfg": {"positions": "rotary"}}}, num_unroll_steps=3)
+
+
 def test_names_that_have_two_homes_may_be_set_in_either():
     inner = {"analysis_dormant_ratio": True, "dormant_threshold": 0.1, "action_space_size": 4}
     cfg = UniZeroConfig.of({"model": {"world_model_cfg": inner}})

@@ -7,6 +7,11 @@ import pytest
 import torch
 from small_worlds import PICTURES, batch_of, episode, fill, make_policy, windows_of
 
+SHORT = {
+    "td_steps": 5,
+    "num_unroll_steps": 2,
+    "model": {"world_model_cfg": {"max_blocks": 2, "max_tokens": 4, "context_length": 4}},
+}
 LENGTHS = (12, 9, 15, 3, 4, 5, 6, 7)  # terminated, cut short, terminated, ...
 
 
@@ -55,7 +60,7 @@ def slow_values(policy, segment, start):
     return values
 
 
-@pytest.mark.parametrize("layers", [(), (PICTURES,), ({"td_steps": 5, "num_unroll_steps": 2},)])
+@pytest.mark.parametrize("layers", [(), (PICTURES,), (SHORT,)])
 def test_values_are_bootstrapped_by_windows_that_are_aligned_with_them(layers):
     policy = make_policy(*layers, mini_infer_size=7)
     starts = {}
@@ -192,7 +197,8 @@ def test_the_last_latent_need_not_be_compared():
 
 
 def test_windows_of_one_step_may_foretell_nothing():
-    policy = make_policy(obs_loss_all_steps=False, num_unroll_steps=1)
+    rotary = {"model": {"world_model_cfg": {"positions": "rotary"}}}
+    policy = make_policy(rotary, obs_loss_all_steps=False, num_unroll_steps=1)
     told = policy.learn_mode.forward(batch_of(policy))
 
     assert told["obs_loss"] == told["analysis/last_step_loss_obs"] == 0.0
