@@ -69,6 +69,7 @@ def test_its_rules_are_those_of_nim(place):
         ("game/nimm:Nim", r"names the module 'nimm', which cannot be imported"),
         ("game/nim:Nom", r"The module 'nim' has no 'Nom'\. Did you mean 'Nim'\?"),
         ("game/nim:STONES", r"cannot be made \(TypeError: 'int' object is not callable\)"),
+        (dict, r"got 'type'\. Write game/module:Name"),
         ("game/builtins:dict", "makes 'dict', which is no Simulator: it lacks begin, play, look,"),
     ],
 )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lzcore.base.config import PolicySettings
 from lzcore.base.env import Array, Observed
-from lzcore.base.errors import CheckpointError, ConfigError, ShapeError
+from lzcore.base.errors import CheckpointError, ConfigError, EnvError, ShapeError
 from lzcore.base.policy import Policy
 from lzcore.base.simulator import Simulator, State
 from lzcore.base.structure import merge, nest, paths_of
@@ -137,6 +137,7 @@ class Agent:
             An action that the environment itself takes: an int, or an array (D,).
         Raises:
             ShapeError: the observation or the mask is not of this environment.
+            EnvError: the policy plans with rules, and this is no position of `simulator`.
         """
         if self._policy.plans_with_rules:
             seen = self._seen_in_game(obs)
@@ -154,7 +155,13 @@ class Agent:
 
     def _seen_in_game(self, state: State) -> Observed:
         assert self.simulator is not None  # or there would have been no run
-        position = self.simulator.look([state])
+        try:
+            position = self.simulator.look([state])
+        except Exception as err:  # a game may raise anything where it is shown something else
+            raise EnvError(
+                f"The agent plans with the rules of {self._env.name}, and {type(state).__name__!r} "
+                "is no position of it. Give one that agent.simulator.begin or play returns."
+            ) from err
         frame = position.observation.astype(self._env.spaces.frame_dtype)
         return self._seen(frame, position.legal_actions, int(position.to_play[0]))._replace(
             states=np.fromiter([state], object, 1), simulator=self.simulator

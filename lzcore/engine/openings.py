@@ -18,6 +18,7 @@ from lzcore.envs.games import drawn
 Line: TypeAlias = tuple[State, ...]
 
 TRIES = 100  # to find a line that does not end the game
+MOST_LINES = 200_000  # that are played in one match
 _BEGIN, _MOVE, _CHANCE = range(3)  # what the seed of an opening decides
 
 
@@ -101,7 +102,8 @@ def all_openings(simulator: Simulator, plies: int) -> list[Line]:
     """Return every line of so many moves after which the game goes on, in order of the actions.
 
     Raises:
-        ConfigError: chance has a part in the game, so that there is no end of lines.
+        ConfigError: chance has a part in the game, so that there is no end of lines; no line leaves
+            the game open; there are too many.
     """
     if simulator.num_outcomes:
         raise ConfigError("Chance has a part in this game; draw random openings of it instead.")
@@ -118,4 +120,9 @@ def all_openings(simulator: Simulator, plies: int) -> list[Line]:
         ]
         if not lines:
             raise ConfigError(f"No line of {plies} plies leaves the game open; take fewer plies.")
+        if len(lines) > MOST_LINES:
+            raise ConfigError(
+                f"opening_plies = {plies}: there are more than {MOST_LINES:,} openings of so many "
+                "plies. Take fewer plies, or random openings."
+            )
     return lines

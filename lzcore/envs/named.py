@@ -35,6 +35,11 @@ class NamedGame(GameEnv):
 
 
 def _simulator(make_id: str) -> Any:
+    if not isinstance(make_id, str):
+        raise EnvError(
+            f"A game is named by where its class stands; got {type(make_id).__name__!r}. Write "
+            "game/module:Name, as in game/nim:Nim."
+        )
     module, colon, name = make_id.removeprefix(PREFIX).partition(":")
     if not (module and colon and name):
         raise EnvError(f"{make_id!r} names no game; write game/module:Name, as in game/nim:Nim.")

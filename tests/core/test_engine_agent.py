@@ -9,7 +9,7 @@ import pytest
 from engine_fakes import TinyPolicy, Walk
 
 import lzcore
-from lzcore.base import CheckpointError, ShapeError, derive_seed, stream_key
+from lzcore.base import CheckpointError, EnvError, ShapeError, derive_seed, stream_key
 from lzcore.engine.agent import load_trained
 from lzcore.engine.assemble import make_evaluator
 from lzcore.engine.starting import train
@@ -52,7 +52,8 @@ def test_an_agent_that_plans_with_rules_is_shown_positions(noughts_installed, tm
 
     assert agent.act(position) == 2
     assert agent._policy.seen[-1].to_play.tolist() == [2]
-    assert lzcore.Agent.load(out).simulator is not None
+    with pytest.raises(EnvError, match=r"'dict' is no position of it\. Give one that agent\.sim"):
+        agent.act({})
 
 
 def test_where_no_rules_are_told_there_is_no_simulator(run_dir):

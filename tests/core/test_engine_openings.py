@@ -59,6 +59,14 @@ def test_all_openings_are_all_lines_that_leave_the_game_open(plies, number):
     assert {len(line) for line in lines} == {plies + 1}
 
 
+def test_more_openings_than_a_match_can_have_are_refused(monkeypatch):
+    monkeypatch.setattr("lzcore.engine.openings.MOST_LINES", 3000)
+
+    assert len(all_openings(GAME, 3)) == 504
+    with pytest.raises(ConfigError, match=r"opening_plies = 4: .*Take fewer plies, or random"):
+        all_openings(GAME, 4)  # 3,024
+
+
 def test_openings_beyond_the_end_and_of_games_of_chance_are_refused():
     with pytest.raises(ConfigError, match="No line of 9 plies leaves the game open"):
         all_openings(GAME, 9)
