@@ -248,8 +248,8 @@ class Policy(ABC):
         Args:
             data: what `make_batch` returned.
         Returns:
-            Name -> number, which a run logs. `value_priority_orig`, (B,) positive numbers, is not
-            logged: these are the new priorities of the samples.
+            Name -> number, which a run logs. Where replay draws by priority, also the new ones of
+            the samples: `value_priority_orig`, (B,) numbers above 0.
         Raises:
             DivergedError: the loss is not a number; nothing was stepped.
         """

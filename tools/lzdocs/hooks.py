@@ -58,8 +58,8 @@ INTRODUCTION = (
     "`lzcore.train(observers=[...])`."
 )
 SPECS_TOLD = (
-    "What the registering hooks return. Every spec has a `name` and a one-line `summary`, and names "
-    'classes as `"package.module:Class"`. All fields are keywords.'
+    "What the registering hooks return. Every spec has a `name` and a one-line `summary`, and "
+    'names classes as `"package.module:Class"`. All fields are keywords.'
 )
 
 

@@ -109,9 +109,7 @@ def undocumented(cls: Any) -> list[str]:
     """Return methods of a class, and the class itself, that have no docstring."""
     own = [] if ast.get_docstring(class_tree(cls)) else [cls.__name__]
     return own + [
-        f"{cls.__name__}.{method.name}"
-        for method in promised(cls)
-        if not ast.get_docstring(method)
+        f"{cls.__name__}.{method.name}" for method in promised(cls) if not ast.get_docstring(method)
     ]
 
 

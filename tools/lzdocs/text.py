@@ -79,7 +79,8 @@ def signature(function: ast.FunctionDef) -> str:
 
 def _spaced(argument: str) -> str:
     name, equals, default = argument.partition("=")
-    return f"{name} = {default}" if equals and ":" in name else argument
+    name = re.sub(r"'([\w.]+)'", r"\1", name)  # an annotation that is resolved later
+    return f"{name} = {default}" if equals and ":" in name else name + equals + default
 
 
 def _split(told: str) -> Iterator[str]:
