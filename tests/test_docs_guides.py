@@ -1,5 +1,6 @@
 """What the guides show runs: their Python, their commands, the plugins that they write."""
 
+import re
 import shlex
 import shutil
 import sys
@@ -14,6 +15,7 @@ sys.path.append(str(Path(__file__).parent))
 from doc_blocks import DOCS, blocks, commands, examples, execute, files
 from lz_process import Shell
 
+from lzcore.base import ConfigError
 from lzcore.base.structure import merge, parse_override
 from lzcore.cli.main import main
 from lzcore.engine.layers import Layer, Stack, whole_class
@@ -25,11 +27,18 @@ RUNNING = [  # each in a test of its own are those of games.md, search.md and in
     page for page in PAGES if examples(page) and (page.parent != DOCS or page.stem == "index")
 ]
 SHOWN = [(page, line) for page in PAGES for line in commands(page) if line.startswith("lz ")]
+LOOKING = [line for _, line in SHOWN]
 SHOWN += [
     (page, line[line.index("lz run") :])
     for page in PAGES
     for line in commands(page)
     if line.startswith("torchrun")
+]
+# in sentences of the user's guide
+SHOWN += [
+    (page, line)
+    for page in (DOCS / "guide").glob("*.md")
+    for line in sorted({*re.findall(r"`(lz [^`\n]+)`", page.read_text(encoding="utf-8"))})
 ]
 CHEAP = ("lz list", "lz config show", "lz config explain", "lz config diff", "lz check-env")
 WRITTEN = {  # file of a page -> the plugin's name; both are an entry point of one distribution
@@ -89,22 +98,28 @@ def wrong_with(line):
         command, words = found, words[1:]
         context = click.Context(command, info_name=command.name, parent=context)
     try:
-        given, _, _ = command.make_parser(context).parse_args(list(words))
+        given, left, _ = command.make_parser(context).parse_args(list(words))
     except click.UsageError as err:
         return err.message
-    return _unknown_settings(given)
+    return f"no place for {left}" if left not in ([], ["..."]) else _unknown_settings(given)
 
 
 def _unknown_settings(given):
+    """Say which setting a command names that does not exist; words in capitals stand for any."""
     policy = given.get("policy") or "muzero"
     known = {c.name for c in get_registry().components("policies")}
     if policy not in known:
-        return "" if policy in {n for names in WRITTEN.values() for n in names} else policy
+        written = {name for names in WRITTEN.values() for name in names}
+        return "" if policy in written or policy.isupper() else policy
     config = get_registry().resolve("policies", policy, "config")
     kind = load(get_registry().env_for(given.get("env") or "").config)
-    asked = merge(*map(parse_override, given.get("overrides") or ()))
-    _, mistakes = Stack.of(whole_class(config, kind), [Layer("-o", asked)])._attempt()
-    return mistakes[0].text if mistakes else ""
+    told = [override for override in given.get("overrides") or () if override != "KEY=VALUE"]
+    asked = Layer("-o", merge(*map(parse_override, told)))
+    try:
+        Stack.of(whole_class(config, kind), [asked]).settings()
+    except ConfigError as err:
+        return str(err)
+    return ""
 
 
 @pytest.mark.parametrize(("page", "line"), SHOWN, ids=[line for _, line in SHOWN])
@@ -118,6 +133,7 @@ def test_a_command_that_is_shown_exists_with_its_options_and_settings(page, line
         ("lz rum", "no command ['rum'] of lz"),
         ("lz config shew", "no command ['shew'] of lz config"),
         ("lz run --policy muzero --steps 4", "No such option '--steps'"),
+        ("lz eval runs/cart runs/two", "no place for ['runs/two']"),
         ("lz run --policy", "Option '--policy' requires an argument."),
         ("lz run --policy muzro", "muzro"),
         ("lz run --policy muzero -o num_simulation=4", "num_simulation = 4: there is no such"),
@@ -129,7 +145,7 @@ def test_a_command_that_is_wrong_would_be_found(line, wrong):
 
 
 @pytest.mark.parametrize(
-    "line", sorted({line for _, line in SHOWN if line.startswith(CHEAP)}), ids=lambda line: line
+    "line", sorted({line for line in LOOKING if line.startswith(CHEAP)}), ids=lambda line: line
 )
 def test_a_command_that_only_looks_does_what_it_says(line, shell, place):
     if "game/nim" in line:

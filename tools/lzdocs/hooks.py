@@ -64,7 +64,8 @@ SPECS_TOLD = (
 
 
 def _specs() -> Iterator[str]:
-    for spec in (Spec, *SPECS):
+    classes: tuple[type[Spec], ...] = (Spec, *SPECS)
+    for spec in classes:
         yield f"### {spec.__name__}"
         yield f"```python\n{inspect.getsource(spec).strip()}\n```"
 

@@ -5,7 +5,7 @@ them again: `PYTHONPATH=tools python -m lzdocs.pictures`.
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -255,7 +255,10 @@ def _loop(boxes: list[Box]) -> list[str]:
     ]
 
 
-PICTURES = {"architecture.svg": architecture, "author/life.svg": lambda _: life()}
+PICTURES: dict[str, Callable[[Path], str]] = {  # place in docs/ -> from a checkout to SVG
+    "architecture.svg": architecture,
+    "author/life.svg": lambda _: life(),
+}
 
 
 def write(root: Path) -> None:

@@ -3,12 +3,16 @@
 import ast
 import inspect
 import re
+from importlib import import_module
+from types import FunctionType
 from typing import Any
 
 import attrs
 
+import lzcore.nn
+import lzcore.search
 from lzcore.registry import load
-from lzdocs.text import class_tree, markdown, methods, signature
+from lzdocs.text import markdown, methods, signature, tree_of
 
 # private names that are part of what a class promises: the steps of a policy, and constructors
 STEP = re.compile(
@@ -18,17 +22,18 @@ STEP = re.compile(
 
 @attrs.frozen
 class Chapter:
-    """One page: the classes of one kind of component."""
+    """One page: the classes and functions that belong together."""
 
     name: str  # of the page
     title: str
-    classes: tuple[str, ...]  # "module:Class", in reading order
+    names: tuple[str, ...]  # "module:Name" each, in reading order; names of types are left out
     see: str = ""  # Markdown, where to read on
 
     @property
-    def loaded(self) -> list[Any]:
-        """The classes themselves."""
-        return [load(path) for path in self.classes]
+    def loaded(self) -> dict[str, Any]:
+        """The classes and functions themselves, by name."""
+        found = {path: load(path) for path in self.names}
+        return {path: x for path, x in found.items() if isinstance(x, type | FunctionType)}
 
 
 def _of(module: str, *names: str) -> tuple[str, ...]:
@@ -102,47 +107,78 @@ CHAPTERS = (
         "A runner is a function `run(plan) -> outcome`; `lzcore.engine.trainer:run_local` is the "
         "first. Observers see the `Run`.",
     ),
+    Chapter(
+        "python",
+        "From Python",
+        ("lzcore.engine.starting:train", "lzcore.engine.agent:Agent"),
+        "Both are in `lzcore`. [From Python](../../guide/python.md) shows them at work.",
+    ),
+    Chapter(
+        "searching",
+        "Searching",
+        _of("lzcore.search", *lzcore.search.__all__),
+        "[Looking into a search](../../inspect.md) uses some of them.",
+    ),
+    Chapter("networks", "Parts of networks", _of("lzcore.nn", *lzcore.nn.__all__)),
+    Chapter(
+        "randomness",
+        "Settings, randomness, ranks",
+        (
+            "lzcore.base.config:setting",
+            *_of("lzcore.base.seeding", "Stream", "stream_key", "derive_seed"),
+            *_of("lzcore.base.seeding", "uniform", "open_uniform"),
+            "lzcore.base.ranks:Ranks",
+        ),
+    ),
 )
 
 
-def undocumented(cls: Any) -> list[str]:
-    """Return methods of a class, and the class itself, that have no docstring."""
-    own = [] if ast.get_docstring(class_tree(cls)) else [cls.__name__]
+def undocumented(thing: Any) -> list[str]:
+    """Return what has no docstring: a function or class, or a promised method of a class.
+
+    The docstring of a class speaks for its constructor.
+    """
+    own = [] if ast.get_docstring(tree_of(thing)) else [thing.__name__]
     return own + [
-        f"{cls.__name__}.{method.name}" for method in promised(cls) if not ast.get_docstring(method)
+        f"{thing.__name__}.{method.name}"
+        for method in promised(thing)
+        if not ast.get_docstring(method) and method.name != "__init__"
     ]
 
 
-def promised(cls: Any) -> list[ast.FunctionDef]:
+def promised(thing: Any) -> list[ast.FunctionDef]:
     """Return the methods of a class that others call or write: the public ones, and steps."""
-    return [m for m in methods(cls) if STEP.fullmatch(m.name) or not m.name.startswith("_")]
+    return [m for m in methods(thing) if STEP.fullmatch(m.name) or not m.name.startswith("_")]
 
 
 def page(chapter: Chapter) -> str:
     """Return the page of a chapter."""
-    module = inspect.getmodule(chapter.loaded[0])
+    module = import_module(chapter.names[0].partition(":")[0])
     parts = [f"# {chapter.title}", markdown(inspect.getdoc(module)), chapter.see]
-    for path, cls in zip(chapter.classes, chapter.loaded, strict=True):
-        parts += [f"## {cls.__name__}", f"`{path.partition(':')[0]}`", *_class(cls)]
+    for path, thing in chapter.loaded.items():
+        parts += [f"## {thing.__name__}", f"`{path.partition(':')[0]}`", *_told(thing)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _class(cls: Any) -> list[str]:
-    """Return what is told of a class: a record as it stands, else method by method."""
-    if _is_record(cls):
-        return [f"```python\n{inspect.getsource(cls).strip()}\n```"]
-    parts = [markdown(ast.get_docstring(class_tree(cls)))]
-    fields = [node for node in class_tree(cls).body if isinstance(node, ast.AnnAssign)]
+def _told(thing: Any) -> list[str]:
+    """Return what is told of a function, or of a class: a record as it stands, else by method."""
+    tree = tree_of(thing)
+    if _is_record(thing):
+        return [f"```python\n{inspect.getsource(thing).strip()}\n```"]
+    if isinstance(tree, ast.FunctionDef):
+        return [f"```python\n{signature(tree)}\n```", markdown(ast.get_docstring(tree))]
+    parts = [markdown(ast.get_docstring(tree))]
+    fields = [node for node in tree.body if isinstance(node, ast.AnnAssign)]
     if fields:
-        parts.append(f"```python\n{_source_of(cls, fields)}\n```")
-    for method in promised(cls):
-        parts += [f"### {cls.__name__}.{method.name}", f"```python\n{_signed(method)}\n```"]
+        parts.append(f"```python\n{_source_of(thing, fields)}\n```")
+    for method in promised(thing):
+        parts += [f"### {thing.__name__}.{method.name}", f"```python\n{_signed(method)}\n```"]
         parts.append(markdown(ast.get_docstring(method)))
     return parts
 
 
-def _is_record(cls: Any) -> bool:
-    return (hasattr(cls, "_fields") or attrs.has(cls)) and len(methods(cls)) <= 3
+def _is_record(thing: Any) -> bool:
+    return (hasattr(thing, "_fields") or attrs.has(thing)) and len(methods(thing)) <= 3
 
 
 def _source_of(cls: Any, fields: list[ast.AnnAssign]) -> str:

@@ -50,8 +50,8 @@ def _row(path: str, field: "attrs.Attribute[Any]") -> str:
 
 
 def _default(field: "attrs.Attribute[Any]") -> Any:
-    made = field.default
-    return made.factory() if isinstance(made, attrs.Factory) else made  # type: ignore[arg-type]
+    made: Any = field.default
+    return made.factory() if hasattr(made, "factory") else made
 
 
 def page(run: type[Settings], kinds: list[EnvSpec], policies: list[PolicySpec]) -> str:

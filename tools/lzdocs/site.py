@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 import lzcore
 from lzcore.cli.main import main
 from lzcore.engine.config import RunSettings
-from lzcore.registry import EnvSpec, PolicySpec, get_registry
+from lzcore.registry import get_registry
 from lzdocs import commands, errors, hooks, protocols, settings
 
 ROOT = Path(lzcore.__file__).parents[1]
@@ -16,7 +17,7 @@ READMES = {path.parent.name.replace("_", "-"): path for path in ROOT.glob("plugi
 LINKS = {"../../README.md": "../index.md", "../../docs/": "../"}  # in a README -> on its page
 
 
-def specs(kind: str) -> list[tuple[str, PolicySpec | EnvSpec]]:
+def specs(kind: str) -> list[tuple[str, Any]]:
     """Return distribution and spec of the components of one kind that are of this checkout."""
     return [
         (component.distribution, component.spec)
@@ -71,7 +72,7 @@ def navigation() -> list[dict[str, object]]:
         {"Settings of policies": policies},
         {"Metrics": "reference/metrics.md"},
         {"Hooks": "reference/hooks.md"},
-        {"Protocols": parts},
+        {"Protocols and functions": parts},
         {"Errors": "reference/errors.md"},
     ]
     return [{"Reference": reference}, {"Plugins of this project": readmes}]

@@ -94,18 +94,20 @@ def _split(told: str) -> Iterator[str]:
     yield told[start:].strip()
 
 
-def class_tree(cls: Any) -> ast.ClassDef:
-    """Return the syntax tree of a class."""
-    found = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    assert isinstance(found, ast.ClassDef)
+def tree_of(thing: Any) -> ast.ClassDef | ast.FunctionDef:
+    """Return the syntax tree of a class or function."""
+    found = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
+    assert isinstance(found, ast.ClassDef | ast.FunctionDef)
     return found
 
 
-def methods(cls: Any) -> list[ast.FunctionDef]:
-    """Return what a class itself defines, in order: overloaded operators left out."""
+def methods(thing: Any) -> list[ast.FunctionDef]:
+    """Return what a class itself defines, in order; operators, and a function's own, left out."""
+    tree = tree_of(thing)
     return [
         node
-        for node in class_tree(cls).body
+        for node in tree.body
         if isinstance(node, ast.FunctionDef)
+        and isinstance(tree, ast.ClassDef)
         and (node.name == "__init__" or not node.name.startswith("__"))
     ]
