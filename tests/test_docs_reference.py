@@ -192,7 +192,7 @@ def test_a_signature_is_written_as_people_would(function, shown):
 
 
 def test_a_docstring_becomes_paragraphs_and_lists():
-    doc = """Do (B, *S) things.
+    doc = """Do (B, *S) things if a < b, `as *they* do`.
 
         More of
         that.
@@ -206,7 +206,7 @@ def test_a_docstring_becomes_paragraphs_and_lists():
             it.
         """
     assert text.markdown(doc) == (
-        "Do (B, \\*S) things.\n\nMore of that.\n\n*Args:*\n\n"
+        "Do (B, \\*S) things if a &lt; b, `as *they* do`.\n\nMore of that.\n\n*Args:*\n\n"
         "* `one`: a number on two lines.\n* `two`: another.\n\n*Returns:* All of it."
     )
 

@@ -14,9 +14,11 @@ WIDTH = 88  # of a signature on one line
 def escaped(text: str) -> str:
     """Return text in which Markdown changes nothing but `code` and links."""
     parts = re.split(r"(`[^`]*`)", text)
-    return "".join(
-        part if part.startswith("`") else re.sub(r"([*_<|])", r"\\\1", part) for part in parts
-    )
+    return "".join(part if part.startswith("`") else _plain(part) for part in parts)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"([*_|])", r"\\\1", text.replace("<", "&lt;"))
 
 
 def markdown(doc: str | None) -> str:
