@@ -211,6 +211,11 @@ def test_a_docstring_becomes_paragraphs_and_lists():
     )
 
 
+def test_every_example_stands_in_the_authors_guide():
+    page = (DOCS / "author" / "index.md").read_text()
+    assert [name for name in site.EXAMPLES if f"| `{name}` |" not in page] == []
+
+
 # --- troubleshooting ------------------------------------------------------------------------------
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import attrs
 
+import lzcore.base
 import lzcore.nn
 import lzcore.search
+from lzcore.base import errors
 from lzcore.registry import load
 from lzdocs.text import markdown, methods, signature, tree_of
 
@@ -40,7 +42,7 @@ def _of(module: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{module}:{name}" for name in names)
 
 
-CHAPTERS = (
+_CHAPTERS = (
     Chapter(
         "policy",
         "Policy",
@@ -120,17 +122,18 @@ CHAPTERS = (
         "[Looking into a search](../../inspect.md) uses some of them.",
     ),
     Chapter("networks", "Parts of networks", _of("lzcore.nn", *lzcore.nn.__all__)),
-    Chapter(
-        "randomness",
-        "Settings, randomness, ranks",
-        (
-            "lzcore.base.config:setting",
-            *_of("lzcore.base.seeding", "Stream", "stream_key", "derive_seed"),
-            *_of("lzcore.base.seeding", "uniform", "open_uniform"),
-            "lzcore.base.ranks:Ranks",
-        ),
-    ),
 )
+
+
+def _chapters() -> tuple[Chapter, ...]:
+    """Add a chapter of what else there is in `lzcore.base`: errors have a page of their own."""
+    told = {path.partition(":")[2] for chapter in _CHAPTERS for path in chapter.names}
+    told |= {name for name in vars(errors) if not name.startswith("_")}
+    rest = _of("lzcore.base", *(name for name in lzcore.base.__all__ if name not in told))
+    return (*_CHAPTERS, Chapter("base", "Settings, randomness, and else", rest))
+
+
+CHAPTERS = _chapters()
 
 
 def undocumented(thing: Any) -> list[str]:

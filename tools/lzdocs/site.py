@@ -1,5 +1,6 @@
 """All pages that are made when the site is built, and where they stand in it."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,12 @@ from lzdocs import commands, errors, hooks, protocols, settings
 
 ROOT = Path(lzcore.__file__).parents[1]
 READMES = {path.parent.name.replace("_", "-"): path for path in ROOT.glob("plugins/*/README.md")}
-LINKS = {"../../README.md": "../index.md", "../../docs/": "../"}  # in a README -> on its page
+EXAMPLES = {path.parent.name: path for path in ROOT.glob("examples/*/README.md")}
+LINKS = {  # in a README -> on its page
+    r"\]\(\.\./\.\./README\.md": "](../index.md",
+    r"\]\(\.\./\.\./docs/": "](../",
+    r"\]\(\.\./lz_(\w+)/README\.md": r"](lz-\1.md",
+}
 
 
 def specs(kind: str) -> list[tuple[str, Any]]:
@@ -51,20 +57,22 @@ def pages() -> Iterator[tuple[str, str]]:
         yield f"reference/protocols/{chapter.name}.md", protocols.page(chapter)
     for name, path in sorted(READMES.items()):
         yield f"distributions/{name}.md", _readme(path)
+    for name, path in sorted(EXAMPLES.items()):
+        yield f"examples/{name}.md", _readme(path)
     yield "changelog.md", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def _readme(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     for there, here in LINKS.items():
-        text = text.replace(f"]({there}", f"]({here}")
+        text = re.sub(there, here, text)
     return text
 
 
 def navigation() -> list[dict[str, object]]:
     """Return what the made pages add to the table of contents."""
     policies = [{s.name: f"reference/policies/{s.name}.md"} for _, s in specs("policies")]
-    parts = [{c.title: f"reference/protocols/{c.name}.md"} for c in protocols.CHAPTERS]
+    protocol = [{c.title: f"reference/protocols/{c.name}.md"} for c in protocols.CHAPTERS]
     readmes = [{name: f"distributions/{name}.md"} for name in sorted(READMES)]
     reference: list[dict[str, object]] = [
         {"Commands": "reference/commands.md"},
@@ -72,7 +80,9 @@ def navigation() -> list[dict[str, object]]:
         {"Settings of policies": policies},
         {"Metrics": "reference/metrics.md"},
         {"Hooks": "reference/hooks.md"},
-        {"Protocols and functions": parts},
+        {"Protocols and functions": protocol},
         {"Errors": "reference/errors.md"},
     ]
-    return [{"Reference": reference}, {"Plugins of this project": readmes}]
+    examples = [{name: f"examples/{name}.md"} for name in sorted(EXAMPLES)]
+    parts = {"Reference": reference, "Examples": examples, "Plugins of this project": readmes}
+    return [{title: pages} for title, pages in parts.items() if pages]
