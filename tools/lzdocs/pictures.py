@@ -5,20 +5,25 @@ them again: `PYTHONPATH=tools python -m lzdocs.pictures`.
 """
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape
 from itertools import pairwise
 from pathlib import Path
 
 import attrs
 
-FLOORS = (
-    ("cli",),
-    ("engine", "testing"),
-    ("nn", "search", "replay", "envs"),
-    ("registry",),
-    ("base",),
-)
+# the least floor of each part of the core; what imports its neighbours stands above them
+FLOORS = {
+    "lzcore.base": 0,
+    "lzcore.registry": 1,
+    "lzcore.nn": 2,
+    "lzcore.search": 2,
+    "lzcore.replay": 2,
+    "lzcore.envs": 2,
+    "lzcore.engine": 3,
+    "lzcore.testing": 3,
+    "lzcore.cli": 4,
+}
 FONT = "font-family='sans-serif' font-size='14'"
 
 
@@ -129,15 +134,16 @@ def svg(width: int, height: int, title: str, parts: Iterable[str]) -> str:
 
 def architecture(root: Path) -> str:
     """Return the picture of floors and plugins, from the imports of a checkout."""
-    floors = {f"lzcore.{name}": root / "lzcore" / name for row in FLOORS for name in row}
-    plugins = {path.parent.name: path.parent for path in root.glob("plugins/*/pyproject.toml")}
+    floors = {name: root / name.replace(".", "/") for name in FLOORS}
+    found = sorted(root.glob("plugins/*/pyproject.toml"))
+    plugins = {path.parent.name: path.parent for path in found}
     imported = {name: imports(folder) for name, folder in floors.items()}
     imported |= {name: imports(folder / name) for name, folder in plugins.items()}
-    ranks = _ranks(plugins, imported)
-    width = 40 + 170 * max(map(len, (*FLOORS, *ranks)))
-    boxes = _plugins(ranks, imported, width)
+    core, above = _rows(FLOORS, imported), _rows(dict.fromkeys(plugins, 0), imported)
+    width = 40 + 170 * max(map(len, (*core, *above)))
+    boxes = _plugins(above, imported, width)
     frame = max(box.y + box.height for box in boxes.values()) + 60
-    boxes |= _core(frame + 40, width)
+    boxes |= _core(core, frame + 40, width)
     links = [*between(plugins, imported), *between(floors, imported)]
     drawn = [box.drawn() for _, box in sorted(boxes.items())]
     lines = [arrow(boxes[upper], boxes[lower]) for upper, lower in links]
@@ -146,22 +152,22 @@ def architecture(root: Path) -> str:
     return svg(width, height, "What imports what: an arrow leads to what is imported.", parts)
 
 
-def _ranks(names: Iterable[str], imported: dict[str, set[str]]) -> list[list[str]]:
-    """Return plugins in rows, each below those that import it."""
-    known = sorted(names)
+def _rows(least: Mapping[str, int], imported: dict[str, set[str]]) -> list[list[str]]:
+    """Return names in rows, the highest first, each name above those of them that it imports."""
 
-    def rank(name: str) -> int:
-        return 1 + max((rank(o) for o in imported[name] & set(known) - {name}), default=-1)
+    def level(name: str) -> int:
+        below = (level(other) + 1 for other in imported[name] & least.keys() - {name})
+        return max((least[name], *below))
 
-    lowest_first = [[n for n in known if rank(n) == level] for level in range(len(known))]
-    return [row for row in reversed(lowest_first) if row]
+    levels = {name: level(name) for name in least}
+    return [[n for n in least if levels[n] == row] for row in sorted({*levels.values()})[::-1]]
 
 
-def _plugins(ranks: list[list[str]], imported: dict[str, set[str]], width: int) -> dict[str, Box]:
+def _plugins(rows: list[list[str]], imported: dict[str, set[str]], width: int) -> dict[str, Box]:
     found = {}
-    for level, row in enumerate(ranks):
+    for level, row in enumerate(rows):
         for name, x in zip(row, _spread(len(row), width), strict=True):
-            told = sorted(m.removeprefix("lzcore.") for m in imported[name] if m in _FLOORS)
+            told = sorted(m.removeprefix("lzcore.") for m in imported[name] if m in FLOORS)
             found[name] = Box(x - 80, 20 + 105 * level, (name, "uses", " ".join(told)), 160)
     return found
 
@@ -171,13 +177,10 @@ def _spread(count: int, width: int) -> list[int]:
     return [width // 2 + 170 * place - 85 * (count - 1) for place in range(count)]
 
 
-_FLOORS = {f"lzcore.{name}" for row in FLOORS for name in row}
-
-
-def _core(top: int, width: int) -> dict[str, Box]:
+def _core(rows: list[list[str]], top: int, width: int) -> dict[str, Box]:
     return {
-        f"lzcore.{name}": Box(x - 75, top + 72 * level, (name,), fill="#f6efe3")
-        for level, row in enumerate(FLOORS)
+        name: Box(x - 75, top + 72 * level, (name.removeprefix("lzcore."),), fill="#f6efe3")
+        for level, row in enumerate(rows)
         for name, x in zip(row, _spread(len(row), width), strict=True)
     }
 
