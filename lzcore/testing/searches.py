@@ -322,6 +322,24 @@ def run_alike(ours: Tree, reference: Tree, case: Case) -> None:
         assert_same(ours.snapshot(), reference.snapshot())
 
 
+def plain_cases() -> Iterator[Case]:
+    """Yield a case of every kind whose other settings are the defaults."""
+    choices: dict[str, dict[str, Any]] = {
+        "discrete": {"num_actions": 4},
+        "sampled": {"num_actions": 6, "num_sampled_actions": 3},
+        "vectors": {"action_dim": 2, "num_sampled_actions": 4},
+    }
+    extras: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "chance": {"num_chance_outcomes": 2},
+        "value_prefix": {"value_prefix": True},
+    }
+    for place, (rule, actions, extra) in enumerate(KINDS):
+        given = {"rule": rule, "num_simulations": 8, **choices[actions], **extras[extra]}
+        spec, rng = TreeSpec(**given), np.random.default_rng(place)
+        yield Case(spec, [Drawing(rng, spec, roots).search() for roots in (3, 2)])
+
+
 def cases(count: int, first: int = 0) -> Iterator[Case]:
     """Yield `count` cases of every kind, the same ones in each call."""
     for place, (rule, actions, extra) in enumerate(KINDS):

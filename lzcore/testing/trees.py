@@ -16,17 +16,18 @@ from lzcore.base.tree import Array, Evaluation, SearchResult, Tree
 from lzcore.base.treespec import TreeSpec
 from lzcore.testing.golden import WORLDS, check_golden_search
 from lzcore.testing.promises import in_one_line, promise, require
-from lzcore.testing.searches import Case, Search, cases, run_alike, spoilt
+from lzcore.testing.searches import Case, Search, cases, plain_cases, run_alike, spoilt
 from lzcore.testing.subject import Subject
 
 READABLE = "lz_ptree"  # the tree that others are compared with
-_OF_A_KIND = 2  # cases of every kind of searches that a check runs
-_COMPARED = 4
+_OF_A_KIND = 1  # cases of every kind of searches that a check runs
+_COMPARED = 3
 
 
 def _cases(subject: Subject, count: int = _OF_A_KIND) -> Iterator[Case]:
     """Yield cases that the tree says it can run; AssertionError if there are none."""
-    supported = [case for case in cases(count) if subject.cls.supports(case.spec) is None]
+    known = (*plain_cases(), *cases(count))
+    supported = [case for case in known if subject.cls.supports(case.spec) is None]
     require(supported, "supports() refuses every search; expected None for one kind at least.")
     yield from supported
 
@@ -46,7 +47,7 @@ def _run(tree: Tree, search: Search) -> SearchResult:
 @promise("tree")
 def check_what_it_supports_is_told_in_one_line(subject: Subject) -> None:
     """`supports` answers None or one line, and what it refuses cannot be constructed."""
-    for case in cases(1):
+    for case in (*plain_cases(), *cases(1)):
         reason = subject.cls.supports(case.spec)
         require(
             reason is None or (isinstance(reason, str) and reason and "\n" not in reason),
