@@ -14,7 +14,6 @@ from lzcore.base.tree import Evaluation, Reuse
 from lzcore.base.treespec import TreeSpec
 
 TWO = Evaluation(np.zeros(2), np.zeros((2, 3)), np.zeros(2))
-INT8 = np.array([1, 2], np.int8)
 SEEDS = np.array([3, 4], np.uint64)
 
 

@@ -9,7 +9,6 @@ from lzcore.base.treespec import TreeSpec
 
 ONE = Evaluation(np.zeros(1), np.zeros((1, 1)), np.zeros(1))
 TWO = Evaluation(np.zeros(2), np.zeros((2, 3)), np.zeros(2))
-INT8 = np.array([1, 2], np.int8)
 SEEDS = np.array([3, 4], np.uint64)
 
 
