@@ -5,7 +5,6 @@ import types
 from types import SimpleNamespace
 
 import numpy as np
-import torch
 from engine_fakes import Line, TinyConfig, TinyPolicy
 
 from lzcore.base import Decisions, uniform
@@ -59,8 +58,3 @@ def point_of(module, distribution="lz-fakes"):
     dist = SimpleNamespace(name=distribution, version="1.0")
     name = module.__name__
     return SimpleNamespace(name="fakes", value=name, dist=dist, load=lambda: module)
-
-
-def weights_of(seed):
-    """A generator of torch that draws the same numbers in every call."""
-    return torch.Generator().manual_seed(seed)
