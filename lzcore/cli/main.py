@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name -> ("module:command", what help
     "list": ("lzcore.cli.list:list_components", "List what is installed, and what is broken."),
     "config": ("lzcore.cli.config:config", "Show, explain and compare settings."),
     "check-env": ("lzcore.cli.check_env:check_env", "Say whether an environment can be used."),
+    "plugin": ("lzcore.cli.plugin:plugin", "Check a plugin of your own."),
 }
 
 
