@@ -29,19 +29,20 @@ _OURS = ("lz", "lzcore", "test", "tests")
 
 @attrs.frozen
 class Names:
-    """What a plugin is called: my-planner, as a module my_planner, as a class MyPlanner."""
+    """What a plugin is called: my-planner, as a package my_planner, and MyPlanner in classes."""
 
     dist: str
     package: str
     klass: str
 
     @classmethod
-    def of(cls, name: str) -> "Names":
-        """Spell a name in the three ways."""
+    def of(cls, name: str, kind: str = "") -> "Names":
+        """Spell a name in the three ways; classes get the kind behind it, so it goes if there."""
         words = re.split(r"[-_.]+", name)
         lower = [word.lower() for word in words]
         title = "".join(word[0].upper() + word[1:] for word in words)
-        return cls("-".join(lower), "_".join(lower), title)
+        klass = title.removesuffix(kind.title()) or title
+        return cls("-".join(lower), "_".join(lower), klass)
 
 
 @click.command()
@@ -61,7 +62,7 @@ def new(name: str, kind: str, into: Path) -> None:
     reason = reason_against(name)
     if reason is not None:
         raise click.BadParameter(f"{name!r} {reason}.", param_hint="NAME")
-    names = Names.of(name)
+    names = Names.of(name, kind)
     folder = into / names.dist
     written = write(names, kind, folder)
     click.echo(f"Wrote {folder}: {written} files of the {kind} {names.package!r}. What to do next:")
