@@ -1,10 +1,10 @@
 """Which checks a subject gets, and a test for each of them.
 
-    from lzcore.testing import parametrize_with_checks
+from lzcore.testing import parametrize_with_checks
 
-    @parametrize_with_checks("my_policy")
-    def test_my_policy_keeps_its_promises(subject, check):
-        check(subject)
+@parametrize_with_checks("my_policy")
+def test_my_policy_keeps_its_promises(subject, check):
+    check(subject)
 """
 
 from collections.abc import Callable, Iterable, Mapping
