@@ -121,6 +121,7 @@ class EnvSpec(Spec):
     prefix: str = attrs.field(  # the part of an id before "/"; "" only for the core's own kind
         default="", validator=_matching(_PREFIX, 'the part of an id before "/"')
     )
+    example: str = _text()  # an id that is quick to play, for checks; "": none is named
 
 
 @attrs.frozen(kw_only=True)
