@@ -16,7 +16,8 @@ COMPONENTS = {  # kinds of subjects that are registered -> where the registry fi
     "env": "envs",
 }
 KINDS = (*COMPONENTS, "simulator", "observer", "plugin")
-GAME = "game/lzcore.testing.noughts:Noughts"  # what every installation can play by its rules
+# what every installation can play by its rules: a board, and a vector
+GAME, FLAT_GAME = (f"game/lzcore.testing.noughts:{name}" for name in ("Noughts", "FlatNoughts"))
 
 
 class Subject:
