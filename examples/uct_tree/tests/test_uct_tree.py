@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from uct_tree.tree import UctTree
 
 from lzcore.base import Evaluation, TreeSpec
@@ -41,10 +40,3 @@ def test_every_action_is_tried_before_any_is_repeated():
         tree.backup(Evaluation(np.ones(1), np.zeros((1, 3))))
 
     assert taken == [(0, 2), (0, 1), (0, 0)]  # the likeliest first
-
-
-def test_a_root_without_a_legal_action_is_refused():
-    tree = UctTree(TreeSpec(num_simulations=1, num_actions=2))
-
-    with pytest.raises(ValueError, match="No action is legal at root 0"):
-        tree.start(Evaluation(np.zeros(1), np.zeros((1, 2))), np.zeros((1, 2), bool))

@@ -13,6 +13,7 @@ def lz_register_trees() -> list[SearchTreeSpec]:
             name="uct_tree",
             tree="uct_tree.tree:UctTree",
             compiled=False,
+            reference=False,  # it keeps to rules of its own, so it need not find what others do
             summary="UCB1 in plain Python.",
         )
     ]

@@ -21,7 +21,7 @@ class Node:
         self.value = self.raw_value = value  # value: later the mean of all returns seen here
         self.to_play = to_play
         self.prior = list(prior)
-        self.over = over
+        self.over = self.closed = over  # closed: what it is worth will not change
         self.edges = [] if over else [edge for edge, p in enumerate(prior) if p > 0.0]
         self.visits += 1
 
@@ -66,7 +66,7 @@ class Search:
     def descend(
         self, choose: Callable[[Node], int], limit: int
     ) -> tuple[Node, int, Node | None, int]:
-        """Take edges until one leads nowhere yet, to an end, or to the deepest level.
+        """Take edges until one leads nowhere yet, to a closed node, or to the deepest level.
 
         Args:
             choose: names the edge to take.
@@ -78,19 +78,19 @@ class Search:
         while True:
             edge, depth = choose(node), depth + 1
             child = node.children.get(edge)
-            if child is None or child.over or depth == limit:
+            if child is None or child.closed or depth == limit:
                 return node, edge, child, depth
             node = child
 
     def add(self, node: Node) -> None:
-        """Hang a new node below its parent."""
-        assert node.parent is not None
-        node.parent.children[node.edge] = node
-        self.nodes.append(node)
+        """Hang a node below its parent, if it is new there."""
+        if node.edge not in node.parent.children:
+            node.parent.children[node.edge] = node
+            self.nodes.append(node)
 
     def carry_up(self, leaf: Node) -> None:
         """Move the means of all nodes above a leaf."""
-        gain = leaf.raw_value
+        gain = leaf.value
         for node in leaf.path():
             if node is not leaf:
                 node.value = (node.value * node.visits + gain) / (node.visits + 1)

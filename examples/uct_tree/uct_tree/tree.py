@@ -8,7 +8,15 @@ from collections.abc import Mapping
 import attrs
 import numpy as np
 
-from lzcore.base import Evaluation, Leaves, Reuse, SearchResult, TreeSpec
+from lzcore.base import (
+    Evaluation,
+    Leaves,
+    Reuse,
+    SearchResult,
+    TreeSpec,
+    check_backup,
+    check_start,
+)
 from lzcore.search import masked_softmax
 from uct_tree.rule import choose
 from uct_tree.search import Node, Search
@@ -51,23 +59,16 @@ class UctTree:
         noise: np.ndarray | None = None,
         reuse: Reuse | None = None,
     ) -> None:
-        """Begin B new searches; the seeds are not read, as nothing is drawn.
-
-        Raises:
-            ValueError: the message names the argument.
-        """
-        if reuse is not None:
-            raise ValueError("reuse is given, and this tree has none. Leave it out.")
-        count, actions = len(evaluation.value), self.spec.num_actions
-        legal = np.ones((count, actions), bool) if legal_actions is None else legal_actions
-        _check("legal_actions", legal, (count, actions))
+        """Begin B new searches; the seeds are not read, as nothing is drawn."""
+        legal = check_start(self.spec, evaluation, legal_actions, to_play, seeds, noise, reuse)
+        count = len(legal)
         players = np.full(count, -1) if to_play is None else to_play
-        prior = _prior(evaluation, legal)
+        prior = _prior(evaluation, legal, np.ones(count, bool))
         if noise is not None:
-            _check("noise", noise, (count, actions))
             share = self.spec.root_noise_weight
             prior = np.where(legal, (1.0 - share) * prior + share * noise, 0.0)
-        self._logits = evaluation.logits[:, :actions].astype(np.float64)
+        self._logits = evaluation.logits.astype(np.float64)
+        self._reuse = reuse or Reuse(np.full(count, -1), np.zeros(count))
         self._searches, self._leaves, self._simulation = [], [], 0
         for row in range(count):
             root = Node(0)
@@ -85,37 +86,37 @@ class UctTree:
             leaf = search.descend(lambda node, s=search: choose(node, s.bounds, self.spec), limit)
             self._leaves.append(leaf)
         own = self._simulation + 1  # the number of this simulation's node
-        return Leaves(
+        self._told = Leaves(
             parent=np.array([parent.number for parent, *_ in self._leaves]),
             action=np.array([edge for _, edge, *_ in self._leaves]),
             node=np.array([own if at is None else at.number for *_, at, _ in self._leaves]),
             depth=np.array([depth for *_, depth in self._leaves], np.int32),
             is_outcome=np.zeros(len(self._leaves), bool),
-            needs_evaluation=np.array([at is None or not at.over for *_, at, _ in self._leaves]),
+            needs_evaluation=np.array([at is None or not at.closed for *_, at, _ in self._leaves]),
             vector=None,
         )
+        return self._told
 
     def backup(self, evaluation: Evaluation) -> None:
         """Store the evaluations of the selected leaves and carry them up to the roots."""
         self._require(self._leaves, "backup", "call select before it")
-        legal = evaluation.legal_actions
-        rows = (len(self._leaves), self.spec.num_actions)
-        legal = np.ones(rows, bool) if legal is None else legal[:, : rows[1]]
-        known = np.array([at is not None and at.over for *_, at, _ in self._leaves])
-        over = known if evaluation.terminal is None else known | evaluation.terminal
-        prior = _prior(evaluation, legal, over)
+        check_backup(self.spec, evaluation, self._told, len(self._leaves))
+        needed = self._told.needs_evaluation
+        legal, over = evaluation.legal_actions, evaluation.terminal
+        legal = np.ones(self._logits.shape, bool) if legal is None else legal
+        over = ~needed if over is None else over
+        prior = _prior(evaluation, legal, needed & ~over)
         self._simulation += 1
         for row, (search, leaf) in enumerate(zip(self._searches, self._leaves, strict=True)):
             parent, edge, node, _ = leaf
-            if known[row]:
+            if node is not None and node.closed:
                 node.visits += 1
             else:
                 node = node or Node(self._simulation, parent, edge)
                 self._write(node, evaluation, row, prior[row], bool(over[row]))
-                if edge not in parent.children:
-                    search.add(node)
+                search.add(node)
             search.carry_up(node)
-        self._evaluations += ~known
+        self._evaluations += needed
         self._leaves = []
 
     def _write(self, node: Node, told: Evaluation, row: int, prior: np.ndarray, over: bool) -> None:
@@ -128,6 +129,8 @@ class UctTree:
         node.discount = sign * self.spec.discount if given is None else float(given[row])
         node.reward = 0.0 if told.reward is None else float(told.reward[row])
         node.evaluate(float(told.value[row]), player, prior, over)
+        if node.parent.number == 0 and node.edge == self._reuse.action[row]:
+            node.value, node.closed = float(self._reuse.value[row]), True
 
     def result(self) -> SearchResult:
         """Return the root statistics so far."""
@@ -193,27 +196,8 @@ def _show(node: Node, row: int, found: dict[str, np.ndarray]) -> None:
 # --- arrays ---------------------------------------------------------------------------------------
 
 
-def _prior(told: Evaluation, legal: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
-    """Return priors (B, A), 0 where an action is not legal and in the rows that are `over`.
-
-    Raises:
-        ValueError: a number is not finite, or nothing is legal.
-    """
-    live = np.ones(len(legal), bool) if over is None else ~over
-    _check("evaluation.value", told.value, (len(legal),))
-    for name in ("value", "logits", "reward"):
-        given = getattr(told, name)
-        if given is not None and not np.isfinite(given[live]).all():
-            row = int(np.flatnonzero(live & ~np.isfinite(given).reshape(len(live), -1).all(1))[0])
-            raise ValueError(f"evaluation.{name} is not finite at root {row}; expected numbers.")
-    if not legal[live].any(axis=1).all():
-        row = int(np.flatnonzero(live & ~legal.any(axis=1))[0])
-        raise ValueError(f"No action is legal at root {row}; expected one at least.")
+def _prior(told: Evaluation, legal: np.ndarray, live: np.ndarray) -> np.ndarray:
+    """Return priors (B, A): 0 where an action is not legal, and in rows that are not `live`."""
     prior = np.zeros(legal.shape)
-    prior[live] = masked_softmax(told.logits[live, : legal.shape[1]], legal[live])
+    prior[live] = masked_softmax(told.logits[live], legal[live])
     return prior
-
-
-def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}; expected {shape}, a row for each root.")
