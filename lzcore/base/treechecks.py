@@ -280,7 +280,8 @@ def _not_rising(actions: Array, allowed: Flags) -> Flags:
     may_be = np.take_along_axis(allowed, np.where(known, actions, 0), axis=1) & known
     before = np.pad(actions, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
     rises = (actions > before) & ((before >= 0) | (np.arange(actions.shape[1]) == 0))
-    return ~((rises & may_be) | (actions == -1)).all(axis=1) | (actions[:, 0] == -1)
+    wrong: Flags = ~((rises & may_be) | (actions == -1)).all(axis=1) | (actions[:, 0] == -1)
+    return wrong
 
 
 # --- what only a root has ------------------------------------------------------------------------
