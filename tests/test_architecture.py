@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "base": 0, "registry": 1, "nn": 2, "search": 2, "replay": 2, "envs": 2,
-    "engine": 3, "testing": 3, "cli": 4,
+    "engine": 3, "testing": 4, "cli": 5,
 }  # fmt: skip
 PLUGINS = {path.parent.name: path for path in ROOT.glob("plugins/*/pyproject.toml")}
 

@@ -218,7 +218,7 @@ class Drawing:
             return self._floats(rows, self.spec.num_logits)
         mean, spread = (self._draw(self.rng, (rows, self.spec.action_dim)) for _ in "md")
         both = np.hstack([mean, np.exp(np.clip(spread, -3, 3))])
-        return both.astype(self._dtype())  # type: ignore[no-any-return]
+        return both.astype(self._dtype())
 
     def _mask(self, rows: int, width: int) -> Array:
         """Allow some, and one at least of the actions and of the outcomes."""
@@ -271,7 +271,8 @@ def _normal_numbers(rng: Rng, shape: Any) -> Array:
 
 
 def _whole_numbers(rng: Rng, shape: Any) -> Array:
-    return rng.integers(-1, 2, shape)
+    found: Array = rng.integers(-1, 2, shape)
+    return found
 
 
 def _no_numbers(rng: Rng, shape: Any) -> Array:

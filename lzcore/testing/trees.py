@@ -152,7 +152,9 @@ def check_results_have_the_documented_shapes(subject: Subject) -> None:
             tree.start(**search.roots)
             for name, values in before.items():
                 require(
-                    np.array_equal(values, getattr(found, name), equal_nan=values.dtype.kind == "f"),
+                    np.array_equal(
+                        values, getattr(found, name), equal_nan=values.dtype.kind == "f"
+                    ),
                     f"its {name} changed when the next search began; expected an array of its own.",
                 )
 
