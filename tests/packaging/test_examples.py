@@ -58,10 +58,10 @@ def succeeds(done):
 
 
 def held_to_their_tests(environment, names, plugins, cwd):
-    """Requirements are met, every class can be imported, and their own tests pass."""
+    """Their requirements are met, `lz list` shows them, and their own tests pass."""
     succeeds(environment.check())
-    listed = json.loads(succeeds(environment.run("lz", "list", "--check", "--json", cwd=cwd)))
-    assert {plugin["distribution"] for plugin in listed["plugins"]} >= set(names)
+    listed = json.loads(succeeds(environment.run("lz", "list", "--json", cwd=cwd)))
+    assert {p["distribution"] for p in listed["plugins"] if p["state"] == "ok"} >= set(names)
     tests = [str(plugins[name] / "tests") for name in names]
     done = environment.run(
         *("python", "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *tests), cwd=cwd
