@@ -1,4 +1,4 @@
-"""What `lz plugin new` writes keeps to the style, and the tree of `examples/` is such a plugin."""
+"""What `lz plugin new` writes keeps to the style; what `examples/` holds is told and explained."""
 
 import subprocess
 import sys
@@ -48,6 +48,16 @@ def test_the_example_of_a_tree_is_a_new_one_with_another_rule(tmp_path):
         "uct_tree/uct_tree/plugin.py",
         "uct_tree/uct_tree/rule.py",
     ]
+
+
+def test_every_example_stands_in_the_readme_and_says_how_to_install_and_test_it():
+    folders = sorted(path.parent.name for path in ROOT.glob("examples/*/pyproject.toml"))
+    assert len(folders) == 5
+
+    for name in folders:
+        page = (ROOT / "examples" / name / "README.md").read_text().splitlines()
+        assert f"| [{name}](examples/{name}) |" in (ROOT / "README.md").read_text()
+        assert {f"pip install -e examples/{name}", f"pytest examples/{name}"} <= set(page)
 
 
 def code_of(path):
