@@ -175,13 +175,17 @@ class Registry:
             )
         return (found or [c for c in usable if not c.spec.prefix])[0].spec  # type: ignore[no-any-return]
 
-    def check(self) -> list[Component]:
+    def check(self, distribution: str | None = None) -> list[Component]:
         """Import every class and look up every name that a spec mentions.
 
+        Args:
+            distribution: whose components are checked; None: every one's.
         Returns:
-            All components; those that failed are broken, with the cause.
+            These components; those that failed are broken, with the cause.
         """
-        return [self._checked(c) for c in self._components]
+        return [
+            self._checked(c) for c in self._components if distribution in (None, c.distribution)
+        ]
 
     def _checked(self, component: Component) -> Component:
         with redirect_stdout(sys.stderr):

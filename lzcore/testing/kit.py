@@ -7,7 +7,7 @@ def test_my_policy_keeps_its_promises(subject, check):
     check(subject)
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -77,32 +77,35 @@ def parametrize_with_checks(
         UnknownNameError: nothing installed has the name, or things of several kinds have it.
         ValueError: there is no such kind, or no check of a name in expected_failures.
     """
-    import pytest  # late: a check can be called without it
-
-    subject = Subject(name, kind, env=env, settings=settings)
-    checks = checks_for(subject)
-    reasons = dict(expected_failures or {})
-    _require_known(reasons, [check.name for check in checks], subject)
-    return pytest.mark.parametrize(
-        ("subject", "check"),
-        [
-            pytest.param(
-                subject,
-                check.function,
-                id=f"{subject}-{check.name}",
-                marks=[pytest.mark.xfail(strict=True, reason=reasons[check.name])]
-                if check.name in reasons
-                else [],
-            )
-            for check in checks
-        ],
+    return parametrize_subjects(
+        Subject(name, kind, env=env, settings=settings), expected_failures=expected_failures
     )
 
 
-def _require_known(named: Iterable[str], known: list[str], subject: Subject) -> None:
+def parametrize_subjects(
+    *subjects: Subject, expected_failures: Mapping[str, str] | None = None
+) -> Callable[[Any], Any]:
+    """Make one test of every check of each of some subjects; see `parametrize_with_checks`."""
+    import pytest  # late: a check can be called without it
+
+    reasons = dict(expected_failures or {})
+    held = [(subject, check) for subject in subjects for check in checks_for(subject)]
+    _require_known(reasons, [check.name for _, check in held], subjects)
+    marks = {
+        name: [pytest.mark.xfail(strict=True, reason=reason)] for name, reason in reasons.items()
+    }
+    tests = [
+        pytest.param(s, c.function, id=f"{s}-{c.name}", marks=marks.get(c.name, []))
+        for s, c in held
+    ]
+    return pytest.mark.parametrize(("subject", "check"), tests)
+
+
+def _require_known(named: Iterable[str], known: list[str], subjects: Sequence[Subject]) -> None:
     for name in named:
         if name not in known:
             raise ValueError(
-                f"expected_failures names {name!r}, which is no check of {subject}."
+                f"expected_failures names {name!r}, which is no check of "
+                f"{', '.join(map(str, subjects))}."
                 f"{nearest(name, known)}"
             )

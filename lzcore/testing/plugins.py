@@ -138,8 +138,7 @@ def check_it_asks_for_lzcore(subject: Subject) -> None:
 @promise("plugin")
 def check_all_that_it_names_can_be_used(subject: Subject) -> None:
     """Every class can be imported, every other component that a spec names is installed."""
-    checked = [c for c in subject.registry.check() if c.distribution == subject.distribution]
-    for component in checked:
+    for component in subject.registry.check(subject.distribution):
         require(
             component.state != "broken",
             f"{_called(component)} cannot be used: {component.cause}. Expected `lz list --check` "

@@ -117,7 +117,9 @@ class Trial:
         """Make the policy; its weights are a function of the seed. `given` goes to its class."""
         resolved = self.resolved
         run = attrs.evolve(resolved.run, seed=seed)
-        return make_policy(attrs.evolve(resolved, run=run), self.registry, **given)
+        policy = make_policy(attrs.evolve(resolved, run=run), self.registry, **given)
+        _stir(policy, seed)
+        return policy
 
     def env(self, num_envs: int = NUM_ENVS) -> Env:
         """Make a batch of the environment."""
@@ -199,6 +201,14 @@ class Trial:
         """Make learn steps on one batch; torch draws the same numbers in each call."""
         with drawing_from(stream_key(_SEED, "learn")):
             return [policy.learn_mode.forward(data) for _ in range(steps)]
+
+
+def _stir(policy: Policy, seed: int) -> None:
+    """Move all weights a little: heads that begin with zeros say the same of everything."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in policy._model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
 
 
 def _smaller(full: Resolved) -> Iterable[tuple[str, int]]:

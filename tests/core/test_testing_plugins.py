@@ -98,7 +98,7 @@ WRONG = [
     ),
     (
         p.check_every_component_is_told_in_one_line,
-        GOOD.replace('"Keeps."', '"Keeps.\\\\nAnd more."'),
+        GOOD.replace('"Keeps."', '"Keeps.\\nAnd more."'),
         r"the summary of its buffer 'mine' is 'Keeps\.\\nAnd more\.'; expected one line",
     ),
     (

@@ -9,7 +9,7 @@ import torch
 from engine_fakes import Line, TinyConfig, TinyPolicy
 from kit_fakes import MODULE, GoodPolicy, registry_of
 
-from lzcore.base import Column, Decisions, setting
+from lzcore.base import Column, Decisions, Policy, setting
 from lzcore.registry import ModelSpec, PolicySpec
 from lzcore.testing import policies, policies_learning
 from lzcore.testing.kit import all_checks, checks_for
@@ -30,6 +30,26 @@ def subject_of(monkeypatch, policy, config=TinyConfig, model=None, **given):
 @pytest.mark.parametrize("check", all_checks("policy"), ids=lambda check: check.name)
 def test_a_right_policy_keeps_every_promise(monkeypatch, check):
     check.function(subject_of(monkeypatch, GoodPolicy, model=Line, default_model="Line"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "fields"),
+    [
+        (
+            "learn",
+            "forward reset info monitor_vars get_attribute set_attribute state_dict "
+            "load_state_dict",
+        ),
+        (
+            "collect",
+            "forward process_transition get_train_sample reset get_attribute set_attribute "
+            "state_dict load_state_dict",
+        ),
+        ("eval", "forward reset get_attribute set_attribute state_dict load_state_dict"),
+    ],
+)
+def test_the_modes_that_policies_are_held_to_are_the_documented_ones(mode, fields):
+    assert getattr(Policy, f"{mode}_function")._fields == tuple(fields.split())
 
 
 # --- policies that are wrong in one thing ---------------------------------------------------------
