@@ -23,8 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name -> ("module:command", what help
     "play": ("lzcore.cli.play:play", "Play a game against what a run has learned."),
     "list": ("lzcore.cli.list:list_components", "List what is installed, and what is broken."),
     "config": ("lzcore.cli.config:config", "Show, explain and compare settings."),
+    "plugin": ("lzcore.cli.plugin:plugin", "Write a plugin, and check what it promises."),
     "check-env": ("lzcore.cli.check_env:check_env", "Say whether an environment can be used."),
-    "plugin": ("lzcore.cli.plugin:plugin", "Check a plugin of your own."),
 }
 
 

@@ -3,11 +3,13 @@
 import click
 
 from lzcore.cli.plugin_check import check
+from lzcore.cli.plugin_new import new
 
 
 @click.group()
 def plugin() -> None:
-    """Check a plugin of your own."""
+    """Write a plugin of your own, and hold it to what it promises."""
 
 
+plugin.add_command(new)
 plugin.add_command(check)

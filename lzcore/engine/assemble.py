@@ -79,7 +79,7 @@ def _joined(plan: Plan, policy: Policy, env: Env, ranks: Ranks) -> Parts:
         )
     columns = policy.columns(policy.cfg, env.spaces)
     spec = plan.registry.spec("policies", resolved.policy_name)
-    buffer_class = plan.registry.resolve("buffers", spec.buffer)
+    buffer_class = plan.registry.resolve("buffers", resolved.run.buffer or spec.buffer)
     with_others = {"ranks": ranks} if ranks.count > 1 else {}
     key = stream_key(seed, "replay")
     buffer = buffer_class(columns, policy.replay_settings(), key, **with_others)

@@ -88,6 +88,7 @@ class ModelSpec(Spec):
     kind, word, main = "models", "model", "model"
 
     model: str = _class_path()  # an nn.Module that is a lzcore.base.Model
+    policy: str = _text()  # that takes it by `model.name`, for checks; "": one names it as its own
 
 
 @attrs.frozen(kw_only=True)

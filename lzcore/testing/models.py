@@ -89,6 +89,8 @@ class ModelTrial:
 
 def _takers(subject: Subject) -> list[Component]:
     """Return the policies that may make a model, the likeliest first."""
+    if taker := getattr(subject.spec, "policy", ""):
+        return [subject.registry.component("policies", taker)]
     models = subject.registry.components("models")
     home = {c.distribution for c in models if c.spec is subject.spec}
     known = [c for c in subject.registry.components("policies") if c.state != "broken"]
@@ -103,6 +105,8 @@ def _takers(subject: Subject) -> list[Component]:
 
 def _kinds(subject: Subject, policy: Component) -> list[dict[str, str]]:
     """Return settings by which a policy may choose the model."""
+    if getattr(subject.spec, "policy", ""):
+        return [{"model.name": subject.name}]
     config = subject.registry.resolve("policies", policy.qualified, "config")
     field = paths_of(config).get(_KIND)
     choices = get_args(field.type) if field is not None else ()
