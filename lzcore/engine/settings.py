@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from lzcore.base.config import PolicySettings, Settings
-from lzcore.base.env import Spaces
-from lzcore.base.errors import ConfigError, EnvError
+from lzcore.base.env import ENV_PARTS, Spaces
+from lzcore.base.errors import ConfigError, ContractError, EnvError
 from lzcore.base.structure import structure
 from lzcore.base.toml import dumps
 from lzcore.engine.config import RunSettings
@@ -26,7 +26,7 @@ from lzcore.engine.layers import (
     user_layers,
     whole_class,
 )
-from lzcore.registry import EnvSpec, PolicySpec, Registry, get_registry, load
+from lzcore.registry import EnvSpec, PolicySpec, Registry, get_registry, load, made
 
 if TYPE_CHECKING:
     from lzcore.base.policy import Policy  # which loads torch
@@ -144,11 +144,13 @@ def resolve(
     env_id = env_id or header.environment or default_environment(policy)
     kind = registry.env_for(env_id)
     config = registry.resolve("policies", name, "config")
+    policy_class = registry.resolve("policies", name)
+    require_policy(policy, policy_class)
     stack = Stack.of(whole_class(config, load(kind.config)), layers)
     look = spaces_of or (lambda env_id, env: spaces_by_building(kind, env_id, env))
     with looking_elsewhere(env_id, registry):
         stack, preset, spaces = _with_preset(stack, policy, env_id, look)
-    stack = _with_spaces(stack, name, registry.resolve("policies", name), env_id, spaces)
+    stack = _with_spaces(stack, name, policy_class, env_id, spaces)
     return _resolved(name, env_id, kind, preset, stack)
 
 
@@ -184,6 +186,21 @@ def _with_preset(
 def _kinds(spaces: Spaces) -> tuple[str, ...]:
     continuous, two = spaces.action.kind == "continuous", spaces.players == 2
     return ("continuous",) * continuous + ("two_players",) * two + (spaces.kind,)
+
+
+def require_policy(spec: PolicySpec, policy_class: Any) -> None:
+    """Refuse what a spec names as a policy and is none.
+
+    Raises:
+        ContractError: it is not derived from `Policy`, or leaves out what a policy has to define.
+    """
+    from lzcore.base.policy import Policy  # late: it loads torch
+
+    if not (isinstance(policy_class, type) and issubclass(policy_class, Policy)):
+        raise ContractError(spec, "is no lzcore.base.Policy; derive its class from that.")
+    lacking = sorted(policy_class.__abstractmethods__)
+    if lacking:
+        raise ContractError(spec, f"lacks {', '.join(lacking)}; define them in its class.")
 
 
 def _env_settings(stack: Stack) -> Settings:
@@ -229,7 +246,7 @@ def policy_part(whole: Whole) -> PolicySettings:
 
 def spaces_by_building(kind: EnvSpec, env_id: str, settings: Settings) -> Spaces:
     """Make one environment, look at its spaces, and close it."""
-    env = load(kind.env)(env_id, 1, settings)
+    env = made(load(kind.env), ENV_PARTS, env_id, 1, settings)
     try:
         spaces: Spaces = env.spaces
         return spaces
