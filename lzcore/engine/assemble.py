@@ -10,7 +10,7 @@ import torch
 
 from lzcore.base.config import LoopSettings
 from lzcore.base.env import ENV_PARTS, Env
-from lzcore.base.errors import EnvError
+from lzcore.base.errors import ContractError, EnvError
 from lzcore.base.policy import Policy
 from lzcore.base.ranks import ALONE, Ranks
 from lzcore.base.replay import BUFFER_PARTS, Buffer, Column
@@ -23,10 +23,10 @@ from lzcore.engine.plan import Plan
 from lzcore.engine.ranks import share_of
 from lzcore.engine.rundir import RunDirectory
 from lzcore.engine.segments import SegmentCollector
-from lzcore.engine.settings import Resolved, require_policy
+from lzcore.engine.settings import Resolved
 from lzcore.envs.check import unlike_from
 from lzcore.envs.opponents import make_opponent
-from lzcore.registry import Registry, made
+from lzcore.registry import PolicySpec, Registry, made
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -131,13 +131,23 @@ def make_policy(resolved: Resolved, registry: Registry, **given: Any) -> Policy:
         resolved: names it, with its settings.
         registry: finds its class.
         given: further arguments of the constructor.
+    Raises:
+        ContractError: it is not derived from `Policy`, or leaves out what a policy has to define.
     """
     seed = resolved.run.seed
     policy_class = registry.resolve("policies", resolved.policy_name)
-    require_policy(registry.spec("policies", resolved.policy_name), policy_class)
+    _require_policy(registry.spec("policies", resolved.policy_name), policy_class)
     with drawing_from(stream_key(seed, "model")):
         policy: Policy = made(policy_class, (), attrs.evolve(resolved.policy, seed=seed), **given)
     return policy
+
+
+def _require_policy(spec: PolicySpec, policy_class: Any) -> None:
+    if not (isinstance(policy_class, type) and issubclass(policy_class, Policy)):
+        raise ContractError(spec, "is no lzcore.base.Policy; derive its class from that.")
+    lacking = sorted(policy_class.__abstractmethods__)
+    if lacking:
+        raise ContractError(spec, f"lacks {', '.join(lacking)}; define them in its class.")
 
 
 def make_env(plan: Plan, num_envs: int, *, evaluation: bool = False) -> Env:

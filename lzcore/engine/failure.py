@@ -26,7 +26,7 @@ def blaming(registry: Registry, failure: Path | None = None) -> Iterator[None]:
         yield
     except FAULTS as err:
         told = in_one_line(err, registry)
-        if failure is not None and _from_outside(told or err, err):
+        if failure is not None and _from_outside(err, told or err):
             _keep(err, failure, told or err)
         elif told is not None and not isinstance(err, LzError):
             told.add_note(SEE)
@@ -35,9 +35,9 @@ def blaming(registry: Registry, failure: Path | None = None) -> Iterator[None]:
         raise told from err
 
 
-def _from_outside(told: BaseException, raised: BaseException) -> bool:
+def _from_outside(err: BaseException, told: BaseException) -> bool:
     """Whether code that is not ours raised something, which one line does not tell in full."""
-    first = raised if raised is not told else raised.__cause__
+    first = err.__cause__ if isinstance(err, LzError) else err
     outside = first is not None and not isinstance(first, LzError)
     return outside and isinstance(told, (EnvError, PluginError))
 

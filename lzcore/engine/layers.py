@@ -159,7 +159,10 @@ def _read_preset(
     base_package, _, base_name = header.extends.partition(":")
     base = _read_preset(base_package, base_name, policy)
     if base is None:
-        raise ContractError(policy, f"has {source} extend {header.extends}, which does not exist.")
+        raise ContractError(
+            policy,
+            f"cannot be configured: {source} extends {header.extends}, which does not exist.",
+        )
     environment = header.environment or base[0].environment
     return attrs.evolve(header, environment=environment), merge(base[1], values)
 

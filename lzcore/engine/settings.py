@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from lzcore.base.config import PolicySettings, Settings
-from lzcore.base.env import ENV_PARTS, Spaces
+from lzcore.base.env import Spaces
 from lzcore.base.errors import ConfigError, ContractError, EnvError
 from lzcore.base.structure import structure
 from lzcore.base.toml import dumps
@@ -145,7 +145,8 @@ def resolve(
     kind = registry.env_for(env_id)
     config = registry.resolve("policies", name, "config")
     policy_class = registry.resolve("policies", name)
-    require_policy(policy, policy_class)
+    if not (hasattr(policy_class, "check_spaces") and hasattr(policy_class, "settings_for")):
+        raise ContractError(policy, "is no lzcore.base.Policy; derive its class from that.")
     stack = Stack.of(whole_class(config, load(kind.config)), layers)
     look = spaces_of or (lambda env_id, env: spaces_by_building(kind, env_id, env))
     with looking_elsewhere(env_id, registry):
@@ -186,21 +187,6 @@ def _with_preset(
 def _kinds(spaces: Spaces) -> tuple[str, ...]:
     continuous, two = spaces.action.kind == "continuous", spaces.players == 2
     return ("continuous",) * continuous + ("two_players",) * two + (spaces.kind,)
-
-
-def require_policy(spec: PolicySpec, policy_class: Any) -> None:
-    """Refuse what a spec names as a policy and is none.
-
-    Raises:
-        ContractError: it is not derived from `Policy`, or leaves out what a policy has to define.
-    """
-    from lzcore.base.policy import Policy  # late: it loads torch
-
-    if not (isinstance(policy_class, type) and issubclass(policy_class, Policy)):
-        raise ContractError(spec, "is no lzcore.base.Policy; derive its class from that.")
-    lacking = sorted(policy_class.__abstractmethods__)
-    if lacking:
-        raise ContractError(spec, f"lacks {', '.join(lacking)}; define them in its class.")
 
 
 def _env_settings(stack: Stack) -> Settings:
@@ -246,7 +232,7 @@ def policy_part(whole: Whole) -> PolicySettings:
 
 def spaces_by_building(kind: EnvSpec, env_id: str, settings: Settings) -> Spaces:
     """Make one environment, look at its spaces, and close it."""
-    env = made(load(kind.env), ENV_PARTS, env_id, 1, settings)
+    env = made(load(kind.env), ("spaces", "close"), env_id, 1, settings)
     try:
         spaces: Spaces = env.spaces
         return spaces

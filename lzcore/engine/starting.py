@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from lzcore.base.env import ENV_PARTS, Spaces
+from lzcore.base.env import Spaces
 from lzcore.base.errors import ConfigError, ContractError
 from lzcore.base.structure import Mistake, nest, told
 from lzcore.base.toml import show
@@ -218,7 +218,7 @@ def name_of(make_env: EnvMaker) -> str:
 
 def _spaces_of(registry: Registry, make_env: EnvMaker, env_id: str, settings: Any) -> Spaces:
     kind = registry.resolve("envs", registry.env_for(env_id).name)
-    env = made(kind, ENV_PARTS, make_env, 1, settings)
+    env = made(kind, ("spaces", "close"), make_env, 1, settings)
     try:
         spaces: Spaces = env.spaces
         return spaces
