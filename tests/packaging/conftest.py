@@ -69,7 +69,7 @@ class FreshEnvironment:
     def run(self, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a script or `python` of this environment, away from the checkout."""
         program = self.scripts / command[0]
-        kept = ("PATH", "HOME", "LANG", "TMPDIR", "OMP_NUM_THREADS")
+        kept = ("PATH", "HOME", "LANG", "TMPDIR", "OMP_NUM_THREADS", "CC", "CXX")
         env = {k: v for k, v in os.environ.items() if k in kept}
         return subprocess.run(
             [str(program), *command[1:]], cwd=cwd, capture_output=True, text=True, env=env
@@ -101,3 +101,20 @@ def fresh(
         return environment
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, third_party: Path, wheels: dict[str, Path]
+) -> Callable[..., FreshEnvironment]:
+    """Like `fresh`, but made once for the same names: to be looked at, not to be changed."""
+    made: dict[frozenset[str], FreshEnvironment] = {}
+
+    def share(*names: str) -> FreshEnvironment:
+        key = frozenset(names)
+        if key not in made:
+            made[key] = FreshEnvironment(tmp_path_factory.mktemp("shared") / "env", third_party)
+            made[key].install(*(wheels[name] for name in names))
+        return made[key]
+
+    return share
