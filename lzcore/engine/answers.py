@@ -33,15 +33,16 @@ def decided(policy: Policy, found: Any, env_id: Array, space: ActionSpace) -> Ar
     Raises:
         ContractError: it is not a decision for each of them.
     """
-    if not isinstance(found, Decisions):
+    columns = getattr(found, "columns", None)
+    if not isinstance(columns, Mapping):
         raise ContractError(policy, f"decided a {type(found).__name__}; expected Decisions.")
-    if not np.array_equal(found.env_id, env_id):
+    if isinstance(found, Decisions) and not np.array_equal(found.env_id, env_id):
         raise ContractError(
             policy,
             f"decided for the environments {np.asarray(found.env_id).tolist()}; expected "
             f"{env_id.tolist()}, in this order.",
         )
-    action = found.columns.get("action")
+    action: Array | None = columns.get("action")
     discrete = space.kind == "discrete"
     kinds, wanted = ("iu", "whole numbers") if discrete else ("f", "floats")
     shape = (len(env_id),) if discrete else (len(env_id), space.size)
