@@ -9,13 +9,27 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMPILERS = ("cc", "c++", "gcc", "g++", "clang", "clang++", "cmake", "ninja", "make")
 TINY = (
-    "-o num_simulations=2 -o batch_size=8 -o n_episode=1 -o collector_env_num=1 "
+    "-o batch_size=8 -o n_episode=1 -o collector_env_num=1 "
     "-o evaluator_env_num=1 -o run.eval_episodes=2 -o run.tensorboard=false"
 )
 SUBSETS = {  # what is installed -> a run of a policy that it brings
-    ("lzcore", "lz_ctree", "lz_muzero"): "--policy muzero -o num_segments=none",
-    ("lzcore", "lz_ctree", "lz_openspiel", "lz_alphazero"): "--policy alphazero",
-    ("lzcore", "lz_ctree", "lz_muzero", "lz_unizero"): "--policy unizero -o num_segments=none",
+    (
+        "lzcore",
+        "lz_ctree",
+        "lz_muzero",
+    ): "--policy muzero -o num_simulations=2 -o num_segments=none",
+    (
+        "lzcore",
+        "lz_ctree",
+        "lz_openspiel",
+        "lz_alphazero",
+    ): "--policy alphazero -o mcts.num_simulations=2",
+    (
+        "lzcore",
+        "lz_ctree",
+        "lz_muzero",
+        "lz_unizero",
+    ): "--policy unizero -o num_simulations=2 -o num_segments=none",
 }
 
 
@@ -55,7 +69,8 @@ def test_where_there_is_no_compiler_all_of_them_come_as_wheels(
 
     listed = assert_whole(environment, tmp_path)
     assert "Not installed" not in listed
-    told = assert_trains(environment, "--policy gumbel_muzero -o num_segments=none", tmp_path)
+    what = "--policy gumbel_muzero -o num_simulations=2 -o num_segments=none"
+    told = assert_trains(environment, what, tmp_path)
     assert "  tree: lz_ctree" in told
 
 
