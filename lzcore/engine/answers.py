@@ -87,10 +87,10 @@ def learned(policy: Policy, call: str, told: Any) -> Mapping[str, Any]:
     for name, value in told.items():
         try:
             _ = name == PRIORITY or float(value)
-        except (TypeError, ValueError) as err:
+        except (TypeError, ValueError):
             raise ContractError(
                 policy, f"returned {_form(value)} as {name!r} from {call}; expected a number."
-            ) from err
+            ) from None
     return told
 
 
