@@ -12,6 +12,7 @@ _HOME = {
     "errors": (
         "CheckpointError",
         "ConfigError",
+        "ContractError",
         "DecisionError",
         "DivergedError",
         "EnvError",

@@ -20,7 +20,7 @@ import torch
 
 from lzcore.base.config import LoopSettings, PolicySettings
 from lzcore.base.env import Observed, Spaces
-from lzcore.base.errors import ConfigError
+from lzcore.base.errors import ConfigError, ContractError
 from lzcore.base.gradients import GradientMean, Learning
 from lzcore.base.replay import Column, ReplaySettings, Segment, Windows
 from lzcore.base.tree import SearchResult
@@ -477,7 +477,16 @@ class Policy(ABC):
             found = self.eval_mode.forward(data, **given)
         else:
             return self.decide_at_random(seen)
+        self._require_each(found, seen.env_id)
         return Decisions.of(found, seen.env_id)
+
+    def _require_each(self, found: Any, env_id: Array) -> None:
+        if not isinstance(found, Mapping):
+            was = type(found).__name__
+            raise ContractError(self, f"decided a {was}; expected a dict for each environment.")
+        left_out = [env for env in env_id.tolist() if env not in found]
+        if left_out:
+            raise ContractError(self, f"decided nothing for the environments {left_out}.")
 
     def decide_at_random(self, seen: Observed) -> Decisions:
         """Decide uniformly over legal actions, with columns a target can be made of."""
