@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lzcore.base.policy import Policy
-from lzcore.engine.learner import PRIORITY
+from lzcore.engine.answers import PRIORITY
 from lzcore.testing.promises import promise, require
 from lzcore.testing.subject import Subject
 from lzcore.testing.trial import Trial, same, saved
