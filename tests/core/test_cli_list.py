@@ -136,6 +136,7 @@ def test_json_tells_the_same_as_one_object(listing):
             "name": "small",
             "summary": "The small net.",
             "model": "collections:Counter",
+            "policy": "",
         },
         "distribution": "lz-nets",
         "version": "1.0",
