@@ -286,7 +286,13 @@ class SampledMuZeroPolicy(MuZeroPolicy):
         actions = child_sampled_actions_batch[:, unroll_step]
         loss = self._slot_loss(policy_logits, visits, actions)
         entropy = self._entropy(policy_logits) * mask
-        return policy_loss + loss * mask, entropy, -entropy, losses.target_entropy(visits) * mask, actions
+        return (
+            policy_loss + loss * mask,
+            entropy,
+            -entropy,
+            losses.target_entropy(visits) * mask,
+            actions,
+        )
 
     @torch.no_grad()
     def _metrics(

@@ -56,7 +56,12 @@ class Histories:
         return self._latest
 
     def follow(self, env_id: Array, action: Array) -> None:
-        """Remember the roots last asked for, of these environments, and the actions taken, (N,) or (N, D)."""
+        """Remember the roots last asked for, of environments (N,), and what was done there.
+
+        Args:
+            env_id: (N,) int64.
+            action: (N,) int64, or (N, D) float32.
+        """
         assert self._latest is not None
         seen, taken, length, _ = self._latest
         done = torch.from_numpy(action).to(taken)[:, None]
