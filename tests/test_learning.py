@@ -29,9 +29,15 @@ SMALL = {
     "eval_freq": 50,
     "run.tensorboard": False,
     "run.eval_episodes": 10,
-    "model.latent_state_dim": 32,
     "model.support_scale": 10,
 }
+LATENT = {"model.latent_state_dim": 32}
+WORLD = {  # sampled_unizero's
+    "model.world_model_cfg.embed_dim": 32,
+    "model.world_model_cfg.max_blocks": 3,
+    "num_unroll_steps": 3,
+}
+OF_VECTORS = {"sampled_muzero": LATENT, "sampled_efficientzero": LATENT, "sampled_unizero": WORLD}
 DISCRETE = {
     "muzero": ("muzero", {}),
     "muzero with context": ("muzero", {"model.model_type": "mlp_context"}),
@@ -73,7 +79,7 @@ def test_random_play_fails_at_these_tasks():
 def test_a_policy_learns_to_open_the_lock(name, tmp_path):
     policy, given = DISCRETE[name]
     outcome, agent = train(
-        policy, Lock, tmp_path / "run", max_env_steps=2000, stop_value=len(CODE), **given
+        policy, Lock, tmp_path / "run", max_env_steps=2000, stop_value=len(CODE), **LATENT, **given
     )
 
     assert outcome.ended_by == "stop_value"
@@ -81,10 +87,15 @@ def test_a_policy_learns_to_open_the_lock(name, tmp_path):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("policy", ["sampled_muzero", "sampled_efficientzero"])
+@pytest.mark.parametrize("policy", OF_VECTORS)
 def test_a_policy_of_vectors_learns_to_turn_the_dial(policy, tmp_path):
     outcome, agent = train(
-        policy, Dial, tmp_path / "run", max_env_steps=3000, stop_value=0.9 * Dial.steps
+        policy,
+        Dial,
+        tmp_path / "run",
+        max_env_steps=3000,
+        stop_value=0.9 * Dial.steps,
+        **OF_VECTORS[policy],
     )
 
     assert outcome.ended_by == "stop_value"
