@@ -32,12 +32,12 @@ SMALL = {
     "model.support_scale": 10,
 }
 LATENT = {"model.latent_state_dim": 32}
-WORLD = {  # sampled_unizero's
+WORLD = {
     "model.world_model_cfg.embed_dim": 32,
     "model.world_model_cfg.max_blocks": 3,
+    "model.world_model_cfg.context_length": 4,
     "num_unroll_steps": 3,
 }
-OF_VECTORS = {"sampled_muzero": LATENT, "sampled_efficientzero": LATENT, "sampled_unizero": WORLD}
 DISCRETE = {
     "muzero": ("muzero", {}),
     "muzero with context": ("muzero", {"model.model_type": "mlp_context"}),
@@ -53,7 +53,8 @@ DISCRETE = {
 
 def train(policy, env, out, **given):
     """Train, where a warning is an error; return the outcome and an agent."""
-    outcome = lzcore.train(policy, env=env, out=out, **{**SMALL, **given})
+    network = WORLD if "unizero" in policy else LATENT
+    outcome = lzcore.train(policy, env=env, out=out, **{**SMALL, **network, **given})
     return outcome, lzcore.Agent.load(out, env=env)
 
 
@@ -79,7 +80,7 @@ def test_random_play_fails_at_these_tasks():
 def test_a_policy_learns_to_open_the_lock(name, tmp_path):
     policy, given = DISCRETE[name]
     outcome, agent = train(
-        policy, Lock, tmp_path / "run", max_env_steps=2000, stop_value=len(CODE), **LATENT, **given
+        policy, Lock, tmp_path / "run", max_env_steps=2000, stop_value=len(CODE), **given
     )
 
     assert outcome.ended_by == "stop_value"
@@ -87,15 +88,10 @@ def test_a_policy_learns_to_open_the_lock(name, tmp_path):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("policy", OF_VECTORS)
+@pytest.mark.parametrize("policy", ["sampled_muzero", "sampled_efficientzero", "sampled_unizero"])
 def test_a_policy_of_vectors_learns_to_turn_the_dial(policy, tmp_path):
     outcome, agent = train(
-        policy,
-        Dial,
-        tmp_path / "run",
-        max_env_steps=3000,
-        stop_value=0.9 * Dial.steps,
-        **OF_VECTORS[policy],
+        policy, Dial, tmp_path / "run", max_env_steps=3000, stop_value=0.9 * Dial.steps
     )
 
     assert outcome.ended_by == "stop_value"
