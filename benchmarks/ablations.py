@@ -32,7 +32,7 @@ CONVENTIONS = {
 }
 TASKS = {  # environment, what every row sets, the rows
     "cartpole": ("CartPole-v1", (), PARTS | CONVENTIONS),
-    "cliff": ("CliffWalking-v1", ("env.max_episode_steps=60",), CONVENTIONS),
+    "grid": ("tasks:Grid-v0", ("run.eval_episodes=100",), CONVENTIONS),
     "tictactoe": ("tasks:TicTacToe-v0", (), CONVENTIONS),
 }
 

@@ -26,6 +26,7 @@ def lz_register_envs() -> list[EnvSpec]:
             env="lzcore.envs.gym:GymEnv",
             config="lzcore.envs.config:GymSettings",
             summary="Any Gymnasium id, module:Id or callable, vectors and images.",
+            example="CartPole-v1",
         ),
         EnvSpec(
             name="game",
@@ -33,6 +34,7 @@ def lz_register_envs() -> list[EnvSpec]:
             config="lzcore.envs.config:GameSettings",
             summary="A class with the rules of a game (Simulator), by game/module:Name.",
             prefix="game",
+            example="game/lzcore.testing.noughts:Noughts",
         ),
     ]
 

@@ -1,6 +1,11 @@
 """Imports run one way, also those inside functions, and the core names no algorithm."""
 
 import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -8,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "base": 0, "registry": 1, "nn": 2, "search": 2, "replay": 2, "envs": 2,
-    "engine": 3, "testing": 3, "cli": 4,
+    "engine": 3, "testing": 4, "cli": 5,
 }  # fmt: skip
 PLUGINS = {path.parent.name: path for path in ROOT.glob("plugins/*/pyproject.toml")}
 
@@ -56,6 +61,42 @@ def test_a_plugin_imports_only_the_plugins_that_its_pyproject_names(name):
     for path in (PLUGINS[name].parent / name).rglob("*.py"):
         others = {m.split(".")[0] for m in imported(path) if m.startswith("lz_")} - {name}
         assert all(f'"{other.replace("_", "-")}' in named for other in others), path
+
+
+HOMES = {"lzcore": ("lzcore", "tests/core")} | {
+    name: (f"plugins/{name}/{name}", f"plugins/{name}/tests") for name in PLUGINS
+}
+
+
+@pytest.mark.parametrize("name", HOMES)
+def test_a_distribution_and_its_tests_import_only_what_installing_it_brings(name):
+    """What is named by it, by the core, or by a plugin of ours that it names; or by their tests."""
+    named = requirements(name)
+    makers = packages_distributions()
+    for folder in HOMES[name]:
+        files = list((ROOT / folder).rglob("*.py"))
+        assert files
+        beside = {path.stem for path in files}
+        for path in files:
+            roots = {module.partition(".")[0] for module in imported(path)} - beside - {name}
+            for root in roots - sys.stdlib_module_names:
+                brought = {normal(maker) for maker in makers.get(root, [root])}
+                assert brought & named, f"{path} imports {root}"
+
+
+def requirements(name):
+    """Distributions that installing `name` with its extras brings, of ours with what they name."""
+    text = (PLUGINS[name] if name in PLUGINS else ROOT / "pyproject.toml").read_text()
+    project = tomllib.loads(text)["project"]
+    lines = chain(project["dependencies"], *project["optional-dependencies"].values())
+    found = {normal(re.match(r"[\w.-]+", line)[0]) for line in lines} | {normal(project["name"])}
+    for ours in found & {normal(other) for other in HOMES} - {normal(name)}:
+        found |= requirements(ours.replace("-", "_"))
+    return found
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_every_module_can_be_imported():

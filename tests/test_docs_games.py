@@ -1,6 +1,5 @@
 """The game of docs/games.md is what the document says, and its commands run."""
 
-import re
 import shlex
 import subprocess
 import sys
@@ -9,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+sys.path.append(str(Path(__file__).parent))
+
+from doc_blocks import DOCS, commands, execute, files
+
 from lzcore.base import EnvError
 from lzcore.envs.named import NamedGame
 
-DOCUMENT = (Path(__file__).parents[1] / "docs" / "games.md").read_text()
-BLOCKS = re.findall(r"^```(.*?)\n(.*?)^```", DOCUMENT, flags=re.M | re.S)
-[GAME] = [body for what, body in BLOCKS if what == "python file=nim.py"]
-[AFTER] = [body for what, body in BLOCKS if what == "python"]
-[COMMANDS] = [body.splitlines() for what, body in BLOCKS if what == ""]
+PAGE = DOCS / "games.md"
+GAME = files(PAGE)["nim.py"]
 TINY = {
     "lz run": " -o run.eval_episodes=8 -o mcts.num_simulations=8 -o run.tensorboard=false",
 }
@@ -39,16 +39,14 @@ def shell(line, said=""):
 
 @pytest.mark.slow
 def test_its_commands_and_its_example_run_one_after_another(place):
-    for line in COMMANDS:
+    for line in commands(PAGE):
         short = next((more for start, more in TINY.items() if line.startswith(start)), "")
         done = shell(line.replace("1000", "60") + short, said="take3\nq\n")
         assert done.returncode == 0, (line, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
     assert "oooooooooooo" in done.stdout
 
-    told = {}
-    exec(AFTER, told)
-    assert told["action"] in (0, 1, 2)
+    assert execute(PAGE)["action"] in (0, 1, 2)
 
 
 def test_its_rules_are_those_of_nim(place):

@@ -12,6 +12,7 @@ _HOME = {
     "errors": (
         "CheckpointError",
         "ConfigError",
+        "ContractError",
         "DecisionError",
         "DivergedError",
         "EnvError",
@@ -31,6 +32,7 @@ _HOME = {
     "simulator": ("Positions", "Simulator", "State"),
     "seeding": ("Stream", "derive_seed", "open_uniform", "stream_key", "uniform"),
     "tree": ("Evaluation", "Leaves", "Reuse", "SearchResult", "Tree"),
+    "treechecks": ("check_backup", "check_start"),
     "treespec": ("TreeSpec",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

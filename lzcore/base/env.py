@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
 
+ENV_PARTS = ("num_envs", "spaces", "reset", "step", "close")  # of an Env, that every run needs
+
 
 @attrs.frozen
 class ActionSpace:

@@ -6,6 +6,7 @@ keeps its traceback.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class LzError(Exception):
@@ -22,6 +23,23 @@ class UnknownNameError(LzError, LookupError):
 
 class PluginError(LzError):
     """A plugin that cannot be imported, asks for another hook API or returns the wrong type."""
+
+
+class ContractError(PluginError):
+    """Something that a component does and may not do, or does not do and has to.
+
+    Where it is known what is installed, the message names the component and its distribution.
+    """
+
+    def __init__(self, by: Any, what: str) -> None:
+        """Say what is wrong with a component.
+
+        Args:
+            by: the component, its class, or the spec that describes it.
+            what: goes on with the sentence that begins with its name, and ends it.
+        """
+        super().__init__(f"{_name_of(by)} {what}")
+        self.by, self.what = by, what
 
 
 class EnvError(LzError):
@@ -54,6 +72,13 @@ class DivergedError(LzError, RuntimeError):
 
 class RankError(LzError, RuntimeError):
     """Ranks of one run that were not started together, or that cannot reach each other."""
+
+
+def _name_of(component: Any) -> str:
+    if hasattr(component, "word"):  # a spec
+        return f"The {component.word} {component.name!r}"
+    kind = component if isinstance(component, type) else type(component)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

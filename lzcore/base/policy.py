@@ -20,7 +20,7 @@ import torch
 
 from lzcore.base.config import LoopSettings, PolicySettings
 from lzcore.base.env import Observed, Spaces
-from lzcore.base.errors import ConfigError
+from lzcore.base.errors import ConfigError, ContractError
 from lzcore.base.gradients import GradientMean, Learning
 from lzcore.base.replay import Column, ReplaySettings, Segment, Windows
 from lzcore.base.tree import SearchResult
@@ -168,13 +168,16 @@ class Policy(ABC):
         """Prepare what every mode needs; called once, before the modes."""
 
     @abstractmethod
-    def _init_learn(self) -> None: ...
+    def _init_learn(self) -> None:
+        """Make what learning needs: optimizer, schedules, target networks."""
 
     @abstractmethod
-    def _init_collect(self) -> None: ...
+    def _init_collect(self) -> None:
+        """Make what deciding in collection needs."""
 
     @abstractmethod
-    def _init_eval(self) -> None: ...
+    def _init_eval(self) -> None:
+        """Make what deciding in evaluation needs."""
 
     # --- the three modes ------------------------------------------------------------------------
 
@@ -239,21 +242,46 @@ class Policy(ABC):
     # --- what a variant defines -----------------------------------------------------------------
 
     @abstractmethod
-    def _forward_learn(self, data: Any) -> dict[str, Any]: ...
+    def _forward_learn(self, data: Any) -> dict[str, Any]:
+        """Take one learn step.
+
+        Args:
+            data: what `make_batch` returned.
+        Returns:
+            Name -> number, which a run logs. Where replay draws by priority, also the new ones of
+            the samples: `value_priority_orig`, (B,) numbers above 0.
+        Raises:
+            DivergedError: the loss is not a number; nothing was stepped.
+        """
 
     @abstractmethod
-    def _forward_collect(self, *args: Any, **kwargs: Any) -> Mapping[int, dict[str, Any]]: ...
+    def _forward_collect(self, *args: Any, **kwargs: Any) -> Mapping[int, dict[str, Any]]:
+        """Decide for learning: with exploration.
+
+        A run calls it through `decide`: the observations (N, S*F0, *F[1:]) as a tensor, then by
+        name `action_mask`, `to_play`, `ready_env_id` (N,), and what `schedule` returned.
+
+        Returns:
+            Environment id -> what was decided there, with at least "action"; `Decisions` is such a
+            mapping, and its `columns` are what is stored.
+        """
 
     @abstractmethod
-    def _forward_eval(self, *args: Any, **kwargs: Any) -> Mapping[int, dict[str, Any]]: ...
+    def _forward_eval(self, *args: Any, **kwargs: Any) -> Mapping[int, dict[str, Any]]:
+        """Decide greedily; arguments and result as of `_forward_collect`, without a schedule."""
 
     @abstractmethod
     def _process_transition(
         self, obs: Any, policy_output: Mapping[str, Any], timestep: Any
-    ) -> dict[str, Any] | None: ...
+    ) -> dict[str, Any] | None:
+        """Return one step as a dict, for training loops of others; None: there is no such form.
+
+        The loop here stores `columns` and calls it only where `rewrites_transitions` is set.
+        """
 
     @abstractmethod
-    def _get_train_sample(self, data: Any) -> Any: ...
+    def _get_train_sample(self, data: Any) -> Any:
+        """Turn transitions into training samples, for training loops of others."""
 
     def _reset_learn(self, data_id: Sequence[int] | None = None) -> None:
         """Forget per-sample state of learning; nothing by default."""
@@ -269,9 +297,11 @@ class Policy(ABC):
         """Forget what is remembered of these environments (None: all); nothing by default."""
 
     def _monitor_vars_learn(self) -> list[str]:
+        """Return the names of what `_forward_learn` tells."""
         return ["cur_lr", "total_loss"]
 
     def _get_attribute(self, name: str) -> Any:
+        """Return what `_get_<name>` does, or `_<name>`; NotImplementedError if there is neither."""
         if hasattr(self, f"_get_{name}"):
             return getattr(self, f"_get_{name}")()
         if hasattr(self, f"_{name}"):
@@ -279,15 +309,19 @@ class Policy(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no attribute {name!r}.")
 
     def _set_attribute(self, name: str, value: Any) -> None:
+        """Set `_<name>`."""
         setattr(self, f"_{name}", value)
 
     def _get_batch_size(self) -> int | dict[str, int]:
+        """Return how many samples a learn step takes."""
         return self._cfg.batch_size  # type: ignore[no-any-return]
 
     def _get_n_sample(self) -> int | None:
+        """Return how many steps a collection takes, if it counts steps."""
         return self._cfg.get("n_sample")  # type: ignore[no-any-return]
 
     def _get_n_episode(self) -> int | None:
+        """Return how many episodes a collection takes, if it counts episodes."""
         return self._cfg.get("n_episode")  # type: ignore[no-any-return]
 
     # --- several ranks --------------------------------------------------------------------------
@@ -324,21 +358,30 @@ class Policy(ABC):
     # --- state ----------------------------------------------------------------------------------
 
     @abstractmethod
-    def _state_dict_learn(self) -> dict[str, Any]: ...
+    def _state_dict_learn(self) -> dict[str, Any]:
+        """Return all that the next learn step depends on: weights, optimizer, counters, generators.
+
+        Tensors, numeric arrays, numbers, text and dicts, lists or tuples of them.
+        """
 
     @abstractmethod
-    def _load_state_dict_learn(self, state_dict: Mapping[str, Any]) -> None: ...
+    def _load_state_dict_learn(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on exactly where the policy that returned `state_dict` stood."""
 
     def _state_dict_collect(self) -> dict[str, Any]:
+        """Return the weights, and what is remembered of running episodes."""
         return {"model": self._model.state_dict()}
 
     def _load_state_dict_collect(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what `_state_dict_collect` returned."""
         self._model.load_state_dict(state_dict["model"], strict=True)
 
     def _state_dict_eval(self) -> dict[str, Any]:
+        """Return the weights that play: what `best.pt` holds."""
         return self._state_dict_collect()
 
     def _load_state_dict_eval(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what `_state_dict_eval` returned."""
         self._load_state_dict_collect(state_dict)
 
     def __repr__(self) -> str:
@@ -434,7 +477,16 @@ class Policy(ABC):
             found = self.eval_mode.forward(data, **given)
         else:
             return self.decide_at_random(seen)
+        self._require_each(found, seen.env_id)
         return Decisions.of(found, seen.env_id)
+
+    def _require_each(self, found: Any, env_id: Array) -> None:
+        if not isinstance(found, Mapping):
+            was = type(found).__name__
+            raise ContractError(self, f"decided a {was}; expected a dict for each environment.")
+        left_out = [env for env in env_id.tolist() if env not in found]
+        if left_out:
+            raise ContractError(self, f"decided nothing for the environments {left_out}.")
 
     def decide_at_random(self, seen: Observed) -> Decisions:
         """Decide uniformly over legal actions, with columns a target can be made of."""

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = npt.NDArray[Any]
 
+BUFFER_PARTS = (  # of a Buffer, that every run needs; `revisit` only where the policy reanalyzes
+    "num_transitions", "push", "sample", "update_priority", "remove_oldest_data_to_fit",
+    "can_sample", "attach", "manifest", "state_dict", "load_state_dict",
+)  # fmt: skip
+
 
 @attrs.frozen
 class Column:

@@ -20,6 +20,8 @@ from lzcore.base.treespec import TreeSpec
 
 Array: TypeAlias = npt.NDArray[Any]
 
+TREE_PARTS = ("spec", "start", "select", "backup", "result")  # of a Tree, that a search needs
+
 
 class Evaluation(NamedTuple):
     """What is known of R states: arrays in host memory, numbers float32 or float64.

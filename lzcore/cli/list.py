@@ -39,7 +39,8 @@ def _facts(registry: Registry, components: Sequence[Component]) -> dict[str, Any
         "hook_api": API,
         "components": [plain(c) for c in components],
         "plugins": [
-            plain(p, "module", "left_out", "problems") | {"state": p.state, "cause": p.cause}
+            plain(p, "module", "left_out", "problems")
+            | {"state": p.state, "cause": p.cause, "slow": p.slow}
             for p in registry.plugins
         ],
         "not_installed": [plain(known) for known in installable(registry.plugins)],
@@ -59,7 +60,7 @@ def _lines(registry: Registry, components: Sequence[Component], check: bool) -> 
     yield from _table(
         ("PLUGIN", "DISTRIBUTION", "VERSION", "IMPORT", "STATE", "CAUSE"),
         [
-            (p.name, p.distribution, p.version, _seconds(p), p.state, p.cause)
+            (p.name, p.distribution, p.version, _seconds(p), p.state, p.cause or p.slow)
             for p in registry.plugins
         ],
     )

@@ -4,6 +4,8 @@ A command's module is imported when that command is asked for. Plugins' commands
 when help is shown or a name is not one of the core's.
 """
 
+import os
+import traceback
 import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lzcore
-from lzcore.base.errors import LzError, PluginError, nearest
+from lzcore.base.errors import ContractError, LzError, PluginError, nearest
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -23,8 +25,12 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name -> ("module:command", what help
     "play": ("lzcore.cli.play:play", "Play a game against what a run has learned."),
     "list": ("lzcore.cli.list:list_components", "List what is installed, and what is broken."),
     "config": ("lzcore.cli.config:config", "Show, explain and compare settings."),
+    "plugin": ("lzcore.cli.plugin:plugin", "Write a plugin, and check what it promises."),
     "check-env": ("lzcore.cli.check_env:check_env", "Say whether an environment can be used."),
 }
+
+
+_NO_FAULTS = (click.ClickException, click.exceptions.Exit, click.Abort, EOFError, BrokenPipeError)
 
 
 class PluginCommands(click.Group):
@@ -46,7 +52,11 @@ def plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
         from lzcore.registry import get_registry  # late: the core's commands may not need it
 
         group = PluginCommands()
-        get_registry().hook.lz_cli(group=group)
+        registry = get_registry()
+        for plugin in registry.plugins:
+            if plugin.slow:
+                click.echo(f"lz: {plugin.label} is {plugin.slow}.", err=True)
+        registry.hook.lz_cli(group=group)
         ctx.meta[__name__] = group.commands
     found: dict[str, click.Command] = ctx.meta[__name__]
     return found
@@ -56,13 +66,18 @@ class LzGroup(click.Group):
     """Imports commands late, and shows our own errors as one line with exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for; a bug keeps its traceback."""
+        """Run the command that was asked for; a bug of ours keeps its traceback."""
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _in_one_line
                 return super().invoke(ctx)
-        except LzError as err:  # the one place where errors become messages
-            raise click.ClickException(str(err)) from err
+        except _NO_FAULTS:
+            raise
+        except Exception as err:  # the one place where errors become messages
+            told = _told(err)
+            if told is None:
+                raise
+            raise click.ClickException(told) from err
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the core's commands in the order of their table, then those of plugins."""
@@ -107,6 +122,28 @@ class LzGroup(click.Group):
         return [(name, text) for name, (_, text) in COMMANDS.items()] + [
             (name, command.get_short_help_str(80)) for name, command in added if not command.hidden
         ]
+
+
+def _told(err: Exception) -> str | None:
+    """Return the line for an error, and before it, if asked, the traceback; None: a bug of ours."""
+    found = _of_plugin(err) or err
+    if not isinstance(found, LzError):
+        return None
+    if os.environ.get("LZ_TRACEBACK", "0") not in ("", "0"):
+        traceback.print_exception(err)
+    return " ".join([str(found), *getattr(found, "__notes__", ())])
+
+
+def _of_plugin(err: Exception) -> LzError | None:
+    """Say which plugin of others an error comes from; None: none, or it says so itself."""
+    if isinstance(err, LzError) and not isinstance(err, ContractError):
+        return None
+    from lzcore.registry import get_registry, in_one_line  # late: most commands raise nothing
+
+    found = in_one_line(err, get_registry())
+    if found is not None and not isinstance(err, ContractError):
+        found.add_note("LZ_TRACEBACK=1 shows its traceback.")
+    return found
 
 
 def _in_one_line(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,25 @@ def run(resume: Path | None, quiet: bool, as_json: bool, **given: Any) -> None:
     _check_together(resume, given)
     from lzcore.engine.observers import JsonDisplay  # late, as all below: they load torch
     from lzcore.engine.progress import Progress
-    from lzcore.engine.starting import carry_out, plan_resume, plan_run
 
     watching: dict[str, Any] = {
         "observers": () if quiet else (JsonDisplay() if as_json else Progress(),),
         "command": sys.argv,
     }
     limits = {name: given[name] for name in ("max_env_steps", "max_minutes", "stop_value")}
+    # with --json standard output is the display's alone, whatever others print
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        _run(resume, limits, given, watching)
+
+
+def _run(
+    resume: Path | None,
+    limits: Mapping[str, Any],
+    given: Mapping[str, Any],
+    watching: Mapping[str, Any],
+) -> None:
+    from lzcore.engine.starting import carry_out, plan_resume, plan_run  # late: they load torch
+
     if resume is not None:
         carry_out(plan_resume(resume, budgets=limits, **watching))
         return

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Whose weights [the best evaluation's].",
 )
-@click.option("--fps", type=click.IntRange(1, 50), default=30, show_default=True)
+@click.option(
+    "--fps", type=click.IntRange(1, 50), default=30, show_default=True, help="Pictures a second."
+)
 @click.option(
     "--every", type=click.IntRange(min=1), default=1, show_default=True, help="Show each Nth step."
 )

@@ -9,11 +9,11 @@ import attrs
 import torch
 
 from lzcore.base.config import LoopSettings
-from lzcore.base.env import Env
-from lzcore.base.errors import EnvError
+from lzcore.base.env import ENV_PARTS, Env
+from lzcore.base.errors import ContractError, EnvError
 from lzcore.base.policy import Policy
 from lzcore.base.ranks import ALONE, Ranks
-from lzcore.base.replay import Buffer, Column
+from lzcore.base.replay import BUFFER_PARTS, Buffer, Column
 from lzcore.base.seeding import stream_key
 from lzcore.engine.collector import Collector
 from lzcore.engine.evaluator import Evaluates, Evaluator
@@ -26,7 +26,7 @@ from lzcore.engine.segments import SegmentCollector
 from lzcore.engine.settings import Resolved
 from lzcore.envs.check import unlike_from
 from lzcore.envs.opponents import make_opponent
-from lzcore.registry import Registry
+from lzcore.registry import PolicySpec, Registry, made
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -79,10 +79,11 @@ def _joined(plan: Plan, policy: Policy, env: Env, ranks: Ranks) -> Parts:
         )
     columns = policy.columns(policy.cfg, env.spaces)
     spec = plan.registry.spec("policies", resolved.policy_name)
-    buffer_class = plan.registry.resolve("buffers", spec.buffer)
+    buffer_class = plan.registry.resolve("buffers", resolved.run.buffer or spec.buffer)
     with_others = {"ranks": ranks} if ranks.count > 1 else {}
     key = stream_key(seed, "replay")
-    buffer = buffer_class(columns, policy.replay_settings(), key, **with_others)
+    parts = (*BUFFER_PARTS, *(["revisit"] if loop.buffer_reanalyze_freq else []))
+    buffer = made(buffer_class, parts, columns, policy.replay_settings(), key, **with_others)
     diverged = RunDirectory(plan.directory).of_rank(ranks).diverged
     return Parts(
         policy=policy,
@@ -130,12 +131,23 @@ def make_policy(resolved: Resolved, registry: Registry, **given: Any) -> Policy:
         resolved: names it, with its settings.
         registry: finds its class.
         given: further arguments of the constructor.
+    Raises:
+        ContractError: it is not derived from `Policy`, or leaves out what a policy has to define.
     """
     seed = resolved.run.seed
     policy_class = registry.resolve("policies", resolved.policy_name)
+    _require_policy(registry.spec("policies", resolved.policy_name), policy_class)
     with drawing_from(stream_key(seed, "model")):
-        policy: Policy = policy_class(attrs.evolve(resolved.policy, seed=seed), **given)
+        policy: Policy = made(policy_class, (), attrs.evolve(resolved.policy, seed=seed), **given)
     return policy
+
+
+def _require_policy(spec: PolicySpec, policy_class: Any) -> None:
+    if not (isinstance(policy_class, type) and issubclass(policy_class, Policy)):
+        raise ContractError(spec, "is no lzcore.base.Policy; derive its class from that.")
+    lacking = sorted(policy_class.__abstractmethods__)
+    if lacking:
+        raise ContractError(spec, f"lacks {', '.join(lacking)}; define them in its class.")
 
 
 def make_env(plan: Plan, num_envs: int, *, evaluation: bool = False) -> Env:
@@ -151,7 +163,7 @@ def make_env(plan: Plan, num_envs: int, *, evaluation: bool = False) -> Env:
     if evaluation and hasattr(settings, "for_evaluation"):
         settings = settings.for_evaluation()
     env_class = plan.registry.resolve("envs", resolved.env_kind.name)
-    env: Env = env_class(plan.make_env or resolved.env_id, num_envs, settings)
+    env: Env = made(env_class, ENV_PARTS, plan.make_env or resolved.env_id, num_envs, settings)
     return env
 
 

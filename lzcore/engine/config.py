@@ -56,6 +56,9 @@ class RunSettings(Settings):
         "Whether these moves are random; all: every line of them equally often with both colours, "
         "in at least eval_episodes games.",
     )
+    buffer: str | None = setting(
+        None, "The replay buffer, a name that `lz list` shows; none: the policy's own."
+    )
     checkpoint_every: int = setting(
         1, "Iterations between checkpoints.", unit="iterations", check=v.ge(1)
     )

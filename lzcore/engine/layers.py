@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from lzcore.base.config import PolicySettings, Settings, setting
-from lzcore.base.errors import ConfigError, PluginError
+from lzcore.base.errors import ConfigError, ContractError
 from lzcore.base.structure import (
     Mistake,
     attempt,
@@ -28,6 +28,7 @@ from lzcore.base.structure import (
 from lzcore.base.toml import show
 from lzcore.engine.config import RunSettings
 from lzcore.registry import PolicySpec
+from lzcore.registry.faults import FAULTS, worded
 
 FORMAT = 1  # of the files that `Resolved.to_toml` writes
 Whole: TypeAlias = Any  # an instance of what `whole_class` returns; its fields are the policy's
@@ -58,7 +59,17 @@ class Header(Settings):
 
 
 def whole_class(policy: type[PolicySettings], env: type[Settings]) -> type[PolicySettings]:
-    """Return a class with the settings of a policy and the tables `env` and `run`."""
+    """Return a class with the settings of a policy and the tables `env` and `run`.
+
+    Raises:
+        ContractError: one of the two is no class of settings.
+    """
+    for given, wanted in ((policy, PolicySettings), (env, Settings)):
+        if not (isinstance(given, type) and issubclass(given, wanted)):
+            name = getattr(given, "__qualname__", repr(given))
+            raise ContractError(
+                given, f"has the config {name}, which is no lzcore.base.{wanted.__name__}."
+            )
     tables = {
         "env": attrs.field(factory=env, type=env, metadata={"help": "The environment."}),
         "run": attrs.field(factory=RunSettings, type=RunSettings, metadata={"help": "The run."}),
@@ -124,26 +135,34 @@ def read_text(text: str, source: str) -> tuple[Header, dict[str, Any]]:
 
 def read_preset(policy: PolicySpec, name: str) -> tuple[Header, dict[str, Any]] | None:
     """Read one of a policy's presets, laid over what it extends; None if there is none."""
-    return _read_preset(policy.presets, name, policy.name) if policy.presets else None
+    return _read_preset(policy.presets, name, policy) if policy.presets else None
 
 
-def _read_preset(package: str, name: str, policy: str) -> tuple[Header, dict[str, Any]] | None:
+def _read_preset(
+    package: str, name: str, policy: PolicySpec
+) -> tuple[Header, dict[str, Any]] | None:
     try:
         file = resources.files(package) / f"{name}.toml"
-    except ImportError as err:
-        raise PluginError(
-            f"The presets of {policy!r} cannot be read: there is no package {package} ({err})."
+    except FAULTS as err:  # of importing the package
+        raise ContractError(
+            policy, f"has presets in {package}, which cannot be imported: {worded(err)}."
         ) from err
     if not file.is_file():
         return None
-    source = f"The preset {name} of {policy!r}"
-    header, values = read_text(file.read_text(encoding="utf-8"), source)
+    source = f"the preset {package}:{name}"
+    try:
+        header, values = read_text(file.read_text(encoding="utf-8"), source)
+    except (ConfigError, UnicodeDecodeError) as err:
+        raise ContractError(policy, f"cannot be configured: {err}") from err
     if not header.extends:
         return header, values
     base_package, _, base_name = header.extends.partition(":")
     base = _read_preset(base_package, base_name, policy)
     if base is None:
-        raise PluginError(f"{source} extends {header.extends}, which does not exist.")
+        raise ContractError(
+            policy,
+            f"cannot be configured: {source} extends {header.extends}, which does not exist.",
+        )
     environment = header.environment or base[0].environment
     return attrs.evolve(header, environment=environment), merge(base[1], values)
 

@@ -14,12 +14,11 @@ from lzcore.base.errors import DivergedError
 from lzcore.base.policy import Policy
 from lzcore.base.ranks import ALONE, Ranks
 from lzcore.base.replay import Buffer, Windows
+from lzcore.engine.answers import PRIORITY, learned, priorities
 from lzcore.engine.checkpoint import save_file
 from lzcore.engine.clock import Clock
 from lzcore.engine.plain import loosely
 from lzcore.engine.plan import Counters
-
-PRIORITY = "value_priority_orig"  # (B,) in what learning returns: what the buffer is told
 
 
 def steps_owed(loop: LoopSettings, counters: Counters, new_steps: int) -> int:
@@ -156,16 +155,16 @@ class Learner:
         Raises:
             DivergedError: a loss is not a number; the batch that caused it is saved.
         """
-        learned, reanalyzed = _Means(), _Means()
+        steps_told, reanalyses_told = _Means(), _Means()
         due = [k * steps // reanalyses for k in range(reanalyses)]
         for step in range(steps):
             for _ in range(due.count(step)):
-                reanalyzed.add(self._reanalyze(clock))
-            learned.add(self._step(clock))
+                reanalyses_told.add(self._reanalyze(clock))
+            steps_told.add(self._step(clock))
             tell(step + 1)
         self._policy.after_learning()
         clock.lap("learn")
-        return self._ranks.mean({**learned.told(), **reanalyzed.told()})
+        return self._ranks.mean({**steps_told.told(), **reanalyses_told.told()})
 
     def _reanalyze(self, clock: Clock) -> Mapping[str, float]:
         loop = self._loop
@@ -173,21 +172,23 @@ class Learner:
             loop.reanalyze_batch_size, loop.reanalyze_partition, self._policy
         )
         clock.lap("reanalyze")
-        return told
+        return learned(self._policy, "reanalyze", told)
 
     def _step(self, clock: Clock) -> Mapping[str, Any]:
         drawing: Any = _Drawing(self._policy)
         batch = self._buffer.sample(self.batch_size, drawing)
         clock.lap("sample")
         try:
-            told: Mapping[str, Any] = self._policy.learn_mode.forward(batch)
+            told = self._policy.learn_mode.forward(batch)
+            told = learned(self._policy, "_forward_learn", told)
             _require_finite(told)
         except DivergedError as err:
             raise self._saved(err, batch) from err
         clock.lap("learn")
         if self._use_priority:
             drawn = drawing.windows
-            self._buffer.update_priority(drawn.index, told[PRIORITY], drawn.stamp)
+            new = priorities(self._policy, told, len(drawn.index))
+            self._buffer.update_priority(drawn.index, new, drawn.stamp)
             clock.lap("sample")
         return told
 

@@ -10,10 +10,11 @@ import attrs
 import numpy as np
 
 from lzcore.base.env import Array, Observed
-from lzcore.base.opponent import Opponent
+from lzcore.base.opponent import Opponent, legal_moves
 from lzcore.base.policy import Policy
 from lzcore.base.seeding import derive_seed
 from lzcore.base.simulator import Positions, Simulator, State
+from lzcore.engine.answers import decided
 from lzcore.engine.clock import Clock
 from lzcore.engine.evaluator import EvaluationResult
 from lzcore.engine.openings import Line, all_openings, random_openings, settled
@@ -175,10 +176,13 @@ class Match:
                 games[mine],
                 self._stack.observation(games[mine]),
             )
-            action[mine] = self._policy.decide("eval", shown).columns["action"]
+            space = self._simulator.spaces.action
+            found = decided(self._policy, self._policy.decide("eval", shown), shown.env_id, space)
+            action[mine] = legal_moves(self._policy, found, seen.legal_actions[mine])
         if not mine.all():
             draws = derive_seed(seeds[~mine], _OPPONENT, self._moves)
-            action[~mine] = self._opponent.act(_taken(states, ~mine), draws)
+            chosen = self._opponent.act(_taken(states, ~mine), draws)
+            action[~mine] = legal_moves(self._opponent, chosen, seen.legal_actions[~mine])
         return action
 
     def _follow(self, games: Array, action: Array, seeds: Array) -> None:

@@ -1,6 +1,7 @@
 """What a runner is asked for, what is true of a run while it goes on, and what comes of it."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -72,6 +73,7 @@ class Run:
     times: JsonLines
     facts: Mapping[str, str]  # what people should know is in force: preset, overrides, tree
     players: int = 1  # who move in the environment; of two, returns are the first one's
+    _view: "Run | None" = attrs.field(default=None, init=False, repr=False)
 
     @property
     def settings(self) -> RunSettings:
@@ -82,6 +84,13 @@ class Run:
     def seconds(self) -> float:
         """Seconds spent on this run, earlier sessions included."""
         return self.counters.seconds + self.clock.elapsed
+
+    def for_observers(self) -> "Run":
+        """Return the run for others to look at: one object, whose counters are copies."""
+        if self._view is None:
+            self._view = attrs.evolve(self)
+        self._view.counters = deepcopy(self.counters)
+        return self._view
 
 
 @attrs.frozen(kw_only=True)

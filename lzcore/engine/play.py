@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lzcore.base.env import Env, Observed, Stepped
-from lzcore.base.errors import EnvError, LzError
+from lzcore.base.errors import ContractError, LzError
 from lzcore.base.policy import Decisions, Policy
 from lzcore.base.seeding import derive_seed
+from lzcore.engine.answers import decided, shown, stepped
 from lzcore.engine.clock import Clock
 from lzcore.envs.stack import FrameStack
+from lzcore.registry.faults import told
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -125,8 +127,9 @@ class Stage:
         if not len(env_id):
             return
         seeds = derive_seed(*self._seed_of, env_id, self.number[env_id])
-        with _blaming("reset", env_id):
-            self.latest.begin(self._env.reset(env_id, seeds))
+        with _blaming(self._env, "reset", env_id):
+            seen = self._env.reset(env_id, seeds)
+        self.latest.begin(shown(self._env, "reset", seen, env_id))
 
     def act(self, env_id: Array, schedule: Mapping[str, float], clock: Clock) -> Step:
         """Decide in these environments, all running, and step them."""
@@ -134,16 +137,18 @@ class Stage:
         clock.lap("glue")
         decisions = self._policy.decide(self._mode, seen, **schedule)
         clock.lap("search")
-        stepped = self.step(env_id, decisions.columns["action"])
+        action = decided(self._policy, decisions, env_id, self._env.spaces.action)
+        found = self.step(env_id, action)
         clock.lap("env")
         frame = seen.observation[:, -self._channels :]
-        ended = stepped.terminated | stepped.truncated
-        return Step(seen, frame, decisions, stepped, self.number[env_id], ended)
+        ended = found.terminated | found.truncated
+        return Step(seen, frame, decisions, found, self.number[env_id], ended)
 
     def step(self, env_id: Array, action: Array) -> Stepped:
         """Apply one action in each of these environments."""
-        with _blaming("step", env_id):
-            return self._env.step(env_id, action)
+        with _blaming(self._env, "step", env_id):
+            found = self._env.step(env_id, action)
+        return stepped(self._env, found, env_id)
 
     def follow(self, step: Step) -> Array:
         """Go on to what a step showed.
@@ -201,15 +206,15 @@ def play(
 
 
 @contextmanager
-def _blaming(call: str, env_id: Array) -> Iterator[None]:
+def _blaming(env: Env, call: str, env_id: Array) -> Iterator[None]:
     """Say in one line that an environment failed; those with an LzError say it better."""
     try:
         yield
     except LzError:
         raise
     except Exception as err:  # an environment may raise anything
-        told = " ".join(str(err).split()) or "no message"
-        raise EnvError(
-            f"An environment raised {type(err).__name__} in {call}: {told} (one of the "
-            f"environments {env_id.tolist()}). Try it alone with `lz check-env`."
+        raise ContractError(
+            env,
+            f"failed in {call} of one of the environments {env_id.tolist()}: {told(err)}. Try it "
+            "alone with `lz check-env`.",
         ) from err

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lzcore.base.env import Observed
-from lzcore.base.errors import EnvError, ShapeError
+from lzcore.base.errors import ContractError, EnvError
 from lzcore.base.policy import Policy
 from lzcore.base.replay import Column, Segment
 from lzcore.engine.play import Step
@@ -113,14 +113,18 @@ class Recorder:
             )
         for name in self._decided:
             if name not in decided:
-                raise ShapeError(
-                    f"{who} declares the column {name!r}, but its decisions have only "
-                    f"{sorted(decided)}. Add it to them, or drop it from `columns`."
+                raise ContractError(
+                    self._policy,
+                    f"declares the column {name!r}, but its decisions have only "
+                    f"{sorted(decided)}. Add it to them, or drop it from `columns`.",
                 )
-            if decided[name].shape[1:] != self.columns[name].shape:
-                raise ShapeError(
-                    f"{who} declares {name!r} with shape {self.columns[name].shape}, but "
-                    f"decides rows of shape {decided[name].shape[1:]}. Make the two agree."
+            column, values = self.columns[name], decided[name]
+            fits = np.can_cast(values.dtype, column.dtype, "same_kind")
+            if values.shape[1:] != column.shape or not fits:
+                raise ContractError(
+                    self._policy,
+                    f"declares {name!r} as {column.dtype} with shape {column.shape}, but decides "
+                    f"rows of {values.dtype} with shape {values.shape[1:]}. Make the two agree.",
                 )
         self._checked = True
 

@@ -4,7 +4,7 @@ config.toml      every setting, complete: enough to make the same run again
 run.json         versions, seed, commands, machine; one entry for each session
 metrics.jsonl    what happened, without times        times.jsonl    what it took
 checkpoints/     the last few, and best.pt           replay/        rows of stored episodes
-tensorboard/     the metrics as event files
+tensorboard/     the metrics as event files            failure.txt      what ended the last session
 
 Of a run of several ranks, replay/rank0, replay/rank1 and so on hold the rows of each.
 """
@@ -63,6 +63,7 @@ class RunDirectory:
         self.replay = path / "replay"
         self.tensorboard = path / "tensorboard"
         self.diverged = path / "diverged_batch.pt"
+        self.failure = path / "failure.txt"
         self.go_on = f"lz run --resume {path}"  # the command that resumes the run
 
     @classmethod
@@ -107,6 +108,7 @@ class RunDirectory:
             found.replay = self.replay / f"rank{ranks.rank}"
             found.go_on = f"torchrun --no-python --nproc-per-node {ranks.count} {self.go_on}"
             found.diverged = self.diverged.with_stem(f"{self.diverged.stem}_rank{ranks.rank}")
+            found.failure = self.failure.with_stem(f"{self.failure.stem}_rank{ranks.rank}")
         return found
 
     def forget(self) -> None:

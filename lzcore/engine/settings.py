@@ -8,7 +8,7 @@ import attrs
 
 from lzcore.base.config import PolicySettings, Settings
 from lzcore.base.env import Spaces
-from lzcore.base.errors import ConfigError, EnvError
+from lzcore.base.errors import ConfigError, ContractError, EnvError
 from lzcore.base.structure import structure
 from lzcore.base.toml import dumps
 from lzcore.engine.config import RunSettings
@@ -26,7 +26,7 @@ from lzcore.engine.layers import (
     user_layers,
     whole_class,
 )
-from lzcore.registry import EnvSpec, PolicySpec, Registry, get_registry, load
+from lzcore.registry import EnvSpec, PolicySpec, Registry, get_registry, load, made
 
 if TYPE_CHECKING:
     from lzcore.base.policy import Policy  # which loads torch
@@ -144,11 +144,14 @@ def resolve(
     env_id = env_id or header.environment or default_environment(policy)
     kind = registry.env_for(env_id)
     config = registry.resolve("policies", name, "config")
+    policy_class = registry.resolve("policies", name)
+    if not (hasattr(policy_class, "check_spaces") and hasattr(policy_class, "settings_for")):
+        raise ContractError(policy, "is no lzcore.base.Policy; derive its class from that.")
     stack = Stack.of(whole_class(config, load(kind.config)), layers)
     look = spaces_of or (lambda env_id, env: spaces_by_building(kind, env_id, env))
     with looking_elsewhere(env_id, registry):
         stack, preset, spaces = _with_preset(stack, policy, env_id, look)
-    stack = _with_spaces(stack, name, registry.resolve("policies", name), env_id, spaces)
+    stack = _with_spaces(stack, name, policy_class, env_id, spaces)
     return _resolved(name, env_id, kind, preset, stack)
 
 
@@ -229,7 +232,7 @@ def policy_part(whole: Whole) -> PolicySettings:
 
 def spaces_by_building(kind: EnvSpec, env_id: str, settings: Settings) -> Spaces:
     """Make one environment, look at its spaces, and close it."""
-    env = load(kind.env)(env_id, 1, settings)
+    env = made(load(kind.env), ("spaces", "close"), env_id, 1, settings)
     try:
         spaces: Spaces = env.spaces
         return spaces

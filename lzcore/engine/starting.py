@@ -10,15 +10,16 @@ from typing import Any, TypeAlias
 import attrs
 
 from lzcore.base.env import Spaces
-from lzcore.base.errors import ConfigError
+from lzcore.base.errors import ConfigError, ContractError
 from lzcore.base.structure import Mistake, nest, told
 from lzcore.base.toml import show
 from lzcore.engine.config import RunSettings
+from lzcore.engine.failure import blaming
 from lzcore.engine.plan import Outcome, Plan
 from lzcore.engine.progress import Progress
 from lzcore.engine.rundir import RunDirectory, default_directory
 from lzcore.engine.settings import Resolved, resolve
-from lzcore.registry import PolicySpec, Registry, get_registry, load
+from lzcore.registry import PolicySpec, Registry, get_registry, load, made
 
 EnvMaker: TypeAlias = Callable[..., Any]  # returns a gymnasium.Env
 BUDGETS = ("max_env_steps", "max_learn_steps", "max_minutes", "stop_value")  # may change on resume
@@ -53,15 +54,16 @@ def plan_run(
     """
     registry = get_registry()
     make_env = None if env is None or isinstance(env, str) else env
-    resolved = resolve(
-        registry.spec("policies", policy),
-        name_of(make_env) if make_env else env,  # type: ignore[arg-type]
-        config_file=config_file,
-        overrides=overrides,
-        named=named,
-        spaces_of=make_env and partial(_spaces_of, registry, make_env),
-        registry=registry,
-    )
+    with blaming(registry):
+        resolved = resolve(
+            registry.spec("policies", policy),
+            name_of(make_env) if make_env else env,  # type: ignore[arg-type]
+            config_file=config_file,
+            overrides=overrides,
+            named=named,
+            spaces_of=make_env and partial(_spaces_of, registry, make_env),
+            registry=registry,
+        )
     wanted = resolved.policy_name, resolved.env_id, resolved.run.seed
     return Plan(
         resolved=resolved,
@@ -127,7 +129,13 @@ def _changed(resolved: Resolved, run: RunSettings) -> tuple[str, ...]:
 
 def carry_out(plan: Plan) -> Outcome:
     """Let the registered runner carry a plan out; errors as for `run_local`."""
-    outcome: Outcome = plan.registry.resolve("runners", plan.runner)(plan)
+    runner = plan.registry.resolve("runners", plan.runner)
+    with blaming(plan.registry):
+        outcome = made(runner, (), plan)
+        if not isinstance(outcome, Outcome):
+            was = type(outcome).__name__
+            spec = plan.registry.spec("runners", plan.runner)
+            raise ContractError(spec, f"returned {was}; expected a lzcore.engine.plan.Outcome.")
     return outcome
 
 
@@ -209,7 +217,8 @@ def name_of(make_env: EnvMaker) -> str:
 
 
 def _spaces_of(registry: Registry, make_env: EnvMaker, env_id: str, settings: Any) -> Spaces:
-    env = registry.resolve("envs", registry.env_for(env_id).name)(make_env, 1, settings)
+    kind = registry.resolve("envs", registry.env_for(env_id).name)
+    env = made(kind, ("spaces", "close"), make_env, 1, settings)
     try:
         spaces: Spaces = env.spaces
         return spaces

@@ -19,6 +19,8 @@ from lzcore.engine.assemble import Parts, assemble, make_evaluator, make_policy,
 from lzcore.engine.clock import Clock
 from lzcore.engine.evaluations import Evaluations
 from lzcore.engine.evaluator import Evaluates
+from lzcore.engine.failure import blaming
+from lzcore.engine.files import writing
 from lzcore.engine.interrupt import Interrupts
 from lzcore.engine.learner import reanalyses_due, steps_allowed, steps_owed
 from lzcore.engine.metrics import JsonLines
@@ -50,6 +52,8 @@ def run_local(plan: Plan) -> Outcome:
         try:
             if ranks.first:
                 directory.write_config(plan.resolved.to_toml())
+            with writing(directory.failure):
+                directory.failure.unlink(missing_ok=True)  # of an earlier session
             return Trainer(plan, directory, parts, interrupts).train()
         finally:
             parts.close()
@@ -146,12 +150,8 @@ class Trainer:
     def train(self) -> Outcome:
         """Go on until a limit, the stop value or Ctrl-C ends the run."""
         try:
-            self._hook.lz_run_started(run=self._run)
-            ended_by = self._loop()
-            measured = [] if ended_by == "interrupted" else self._measure_the_end()
-            self._save()
-            self._tell_times(self._run.counters.iteration - 1)  # a resumed run cuts this line off
-            self._saver.store.forget(measured)
+            with blaming(self._plan.registry, self._run.directory.failure):
+                ended_by = self._story()
         except KeyboardInterrupt:
             self._finish_early("interrupted")
             raise LzError(f"Stopped at once. {self._last_checkpoint()}") from None
@@ -159,6 +159,15 @@ class Trainer:
             self._finish_early("diverged" if isinstance(err, DivergedError) else "failed", str(err))
             raise
         return self._finish(ended_by)
+
+    def _story(self) -> Ending:
+        self._hook.lz_run_started(run=self._run)
+        ended_by = self._loop()
+        measured = [] if ended_by == "interrupted" else self._measure_the_end()
+        self._save()
+        self._tell_times(self._run.counters.iteration - 1)  # a resumed run cuts this line off
+        self._saver.store.forget(measured)
+        return ended_by
 
     def _loop(self) -> Ending:
         run = self._run

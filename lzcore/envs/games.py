@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lzcore.base.env import Array, Observed, Stepped
 from lzcore.base.errors import ConfigError, EnvError
-from lzcore.base.opponent import Opponent
+from lzcore.base.opponent import Opponent, legal_moves
 from lzcore.base.seeding import derive_seed, uniform
 from lzcore.base.simulator import Positions, Simulator, State
 from lzcore.envs.config import GameSettings
@@ -187,7 +187,8 @@ class GameEnv:
             if not len(rows):
                 return
             ids = env_id[rows]
-            action = self._bot.act(self._states[ids].tolist(), self._seeds(ids))
+            found = self._bot.act(self._states[ids].tolist(), self._seeds(ids))
+            action = legal_moves(self._bot, found, seen.legal_actions[rows])
             _put(seen, rows, self._played(ids, action))
 
     def _played(self, env_id: Array, action: Array) -> Positions:

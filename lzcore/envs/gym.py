@@ -16,9 +16,10 @@ import numpy.typing as npt
 from lzcore.base.env import Array, Observed, Spaces, Stepped
 from lzcore.base.errors import EnvError, ShapeError
 from lzcore.envs.adapters import actions, observations, short
-from lzcore.envs.build import MakeId, headless, missing, one_line, plan, quiet
+from lzcore.envs.build import MakeId, headless, missing, plan, quiet
 from lzcore.envs.config import GymSettings
 from lzcore.envs.wrappers import AnyEnv
+from lzcore.registry.faults import told
 
 
 class GymEnv:
@@ -269,7 +270,7 @@ class GymEnv:
             )
 
     def _broken(self, i: int, call: str, err: Exception) -> EnvError:
-        return EnvError(f"{self._where(i)} failed in {call}: {one_line(err)}")
+        return EnvError(f"{self._where(i)} failed in {call}: {told(err)}")
 
     def _where(self, i: int) -> str:
         return f"{self.name} (environment {i}, after step {self._timestep[i]})"

@@ -13,7 +13,7 @@ from lzcore.base.errors import ConfigError
 from lzcore.base.opponent import Opponent
 from lzcore.base.seeding import uniform
 from lzcore.base.simulator import Positions, Simulator, State
-from lzcore.registry import Registry
+from lzcore.registry import Registry, made
 
 MOST_POSITIONS = 200_000  # that minimax visits unless it is told otherwise
 AT_ONCE = 4096  # positions that are played on from in one call
@@ -36,8 +36,8 @@ def make_opponent(name: str, simulator: Simulator, registry: Registry) -> Oppone
     if any(first == found.distribution for found in registry.components("opponents")):
         second, _, argument = argument.partition(":")
         first = f"{first}:{second}"
-    made: Opponent = registry.resolve("opponents", first)(simulator, argument)
-    return made
+    found: Opponent = made(registry.resolve("opponents", first), ("act",), simulator, argument)
+    return found
 
 
 class RandomOpponent:

@@ -1,9 +1,11 @@
 """What is installed and how to reach it: hooks, specs, discovery and look-up."""
 
+from lzcore.registry.blame import in_one_line
 from lzcore.registry.discovery import Plugin
 from lzcore.registry.hints import installable
 from lzcore.registry.hookspecs import API, hookimpl
 from lzcore.registry.lookup import Component, Registry, get_registry
+from lzcore.registry.making import made
 from lzcore.registry.relay import Relay, unheard
 from lzcore.registry.specs import (
     KINDS,
@@ -35,7 +37,9 @@ __all__ = [
     "Spec",
     "get_registry",
     "hookimpl",
+    "in_one_line",
     "installable",
     "load",
+    "made",
     "unheard",
 ]

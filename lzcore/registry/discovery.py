@@ -24,6 +24,8 @@ from lzcore.registry.relay import call
 from lzcore.registry.specs import KINDS, Spec
 
 CORE = "lzcore"  # the distribution whose names no plugin can take
+SLOW = 0.5  # seconds that an import takes to be called so
+HEAVY = ("torch", "gymnasium", "tensorflow", "jax")  # what a module of hooks has no use for
 BUILT_IN = EntryPoint(name="core", value="lzcore.plugin", group=PROJECT)
 
 
@@ -57,6 +59,7 @@ class Plugin:
     module: Any = None  # once loaded
     left_out: bool = False  # by LZ_PLUGINS
     seconds: float = 0.0  # that its import took
+    heavy: tuple[str, ...] = ()  # of HEAVY, that it was the first to import
     problems: list[str] = attrs.Factory(list)
 
     @property
@@ -78,6 +81,14 @@ class Plugin:
     def cause(self) -> str:
         """Why it is not ok, or nothing."""
         return "; ".join(self.problems) or ("LZ_PLUGINS does not name it" * self.left_out)
+
+    @property
+    def slow(self) -> str:
+        """What makes every command wait for it, or nothing."""
+        if self.seconds < SLOW:
+            return ""
+        loads = f" (it loads {' and '.join(self.heavy)})" if self.heavy else ""
+        return f"slow to import: {self.seconds:.1f} s in every command{loads}"
 
 
 def normal(name: str) -> str:
@@ -158,7 +169,7 @@ def _described(point: Point) -> Plugin:
 
 
 def _load(plugin: Plugin, point: Point, manager: pluggy.PluginManager) -> Plugin:
-    start = time.perf_counter()
+    start, light = time.perf_counter(), [name for name in HEAVY if name not in sys.modules]
     try:
         with redirect_stdout(sys.stderr):
             plugin.module = point.load()
@@ -169,6 +180,7 @@ def _load(plugin: Plugin, point: Point, manager: pluggy.PluginManager) -> Plugin
     except FAULTS as err:
         plugin.problems.append(told(err))
     plugin.seconds = time.perf_counter() - start
+    plugin.heavy = tuple(name for name in light if name in sys.modules)
     return plugin
 
 

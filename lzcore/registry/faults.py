@@ -8,10 +8,15 @@ FAULTS = (Exception, SystemExit)  # Ctrl-C goes through
 _CORE = Path(__file__).parents[1]
 
 
+def worded(err: BaseException) -> str:
+    """Say in one line what was raised, and not where."""
+    text = " ".join(str(err).split())
+    return f"{type(err).__name__}: {text}" if text else type(err).__name__
+
+
 def told(err: BaseException) -> str:
     """Say in one line what was raised, and in which line of which file, the plugin's if it can."""
-    text = " ".join(str(err).split())
-    words = f"{type(err).__name__}: {text}" if text else type(err).__name__
+    words = worded(err)
     if isinstance(err, SyntaxError):
         return words
     frames = [

@@ -54,6 +54,11 @@ class Component:
         """What messages call where it comes from."""
         return f"{self.distribution} {self.version}".strip()
 
+    @property
+    def called(self) -> str:
+        """What messages call it, at the beginning of a sentence."""
+        return f"The {self.spec.word} {self.name!r} of {self.label}"
+
 
 class Registry:
     """Every installed component, found once when the registry is made."""
@@ -117,7 +122,7 @@ class Registry:
         if not found:
             raise self._missing(kind, name)
         if found[0].state == "broken":
-            raise PluginError(f"{_called(found[0])} cannot be used: {found[0].cause}.")
+            raise PluginError(f"{found[0].called} cannot be used: {found[0].cause}.")
         return found[0]
 
     def _missing(self, kind: str, name: str) -> UnknownNameError:
@@ -156,7 +161,7 @@ class Registry:
         try:
             return load(getattr(component.spec, field or component.spec.main))
         except PluginError as err:
-            raise PluginError(f"{_called(component)} cannot be used: {err}.") from err
+            raise PluginError(f"{component.called} cannot be used: {err}.") from err
 
     def env_for(self, env_id: str) -> EnvSpec:
         """Return the kind of environments that answers to an id.
@@ -175,13 +180,17 @@ class Registry:
             )
         return (found or [c for c in usable if not c.spec.prefix])[0].spec  # type: ignore[no-any-return]
 
-    def check(self) -> list[Component]:
+    def check(self, distribution: str | None = None) -> list[Component]:
         """Import every class and look up every name that a spec mentions.
 
+        Args:
+            distribution: whose components are checked; None: every one's.
         Returns:
-            All components; those that failed are broken, with the cause.
+            These components; those that failed are broken, with the cause.
         """
-        return [self._checked(c) for c in self._components]
+        return [
+            self._checked(c) for c in self._components if distribution in (None, c.distribution)
+        ]
 
     def _checked(self, component: Component) -> Component:
         with redirect_stdout(sys.stderr):
@@ -227,10 +236,6 @@ class Registry:
                 raise PluginError(f"The observer {labels[key]} cannot be used: {problems}")
             manager.register(thing, key)
         return Relay(manager, labels, frozenset(own))
-
-
-def _called(component: Component) -> str:
-    return f"The {component.spec.word} {component.name!r} of {component.label}"
 
 
 def _settled(found: Iterator[Component]) -> Iterator[Component]:

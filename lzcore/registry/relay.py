@@ -15,6 +15,7 @@ from lzcore.registry.faults import FAULTS, told
 
 _brief = reprlib.Repr()
 _brief.maxother = 80
+_MANY_SECONDS, _MUCH = 1.0, 0.1  # in the hooks of a plugin; their share of a run
 
 
 def new_manager() -> pluggy.PluginManager:
@@ -43,6 +44,13 @@ def _trace(hook: str, who: str, given: Mapping[str, Any], result: Any, seconds: 
     print(f"[hook] {who}: {hook}({arguments}){answer}  {seconds * 1e3:.1f} ms", file=sys.stderr)
 
 
+def _shown(value: Any) -> Any:
+    """Return what a plugin may do with as it likes."""
+    if type(value) is dict:
+        return dict(value)
+    return value.for_observers() if hasattr(value, "for_observers") else value
+
+
 def _short(value: Any) -> str:
     try:
         return " ".join(_brief.repr(value).split())
@@ -59,7 +67,8 @@ class Relay:
     """The hooks as methods: `relay.lz_learned(run=run, metrics=metrics)`.
 
     Later plugins are called before earlier ones, as in pluggy. One that raises is reported once
-    on stderr and no longer called; its results are left out.
+    on stderr and no longer called; its results are left out. One that takes much of the time is
+    reported once too. What a plugin does to its arguments is done to copies (`_shown`).
     """
 
     def __init__(
@@ -79,6 +88,9 @@ class Relay:
         self._labels = labels
         self._own = own
         self._dropped: set[str] = set()
+        self._began = time.perf_counter()
+        self._spent: dict[str, float] = {}  # seconds by registered name
+        self._slow: set[str] = set()
 
     def __getattr__(self, hook: str) -> Callable[..., list[Any]]:
         if hook.startswith("_"):  # copying and pickling ask before there is a manager
@@ -101,6 +113,26 @@ class Relay:
         name = impl.plugin_name
         if name in self._dropped:
             return None
+        if name in self._own:
+            return self._tried(impl, hook, given)
+        start = time.perf_counter()
+        answer = self._tried(impl, hook, {name: _shown(value) for name, value in given.items()})
+        self._count(name, hook, start)
+        return answer
+
+    def _count(self, name: str, hook: str, start: float) -> None:
+        """Add the seconds since `start` to a plugin's, and say so if they become many."""
+        now = time.perf_counter()
+        spent = self._spent[name] = self._spent.get(name, 0.0) + now - start
+        total = now - self._began
+        if spent < _MANY_SECONDS or spent < _MUCH * total or name in self._slow:
+            return
+        self._slow.add(name)
+        what = f"is slow: its hooks took {spent:.1f} of the last {total:.1f} s, {hook} among them"
+        print(f"lz: {self._labels[name]} {what}. LZ_PLUGINS can leave it out.", file=sys.stderr)
+
+    def _tried(self, impl: pluggy.HookImpl, hook: str, given: Mapping[str, Any]) -> Any:
+        name = impl.plugin_name
         try:
             return call(impl, hook, self._labels[name], given)
         except FAULTS as err:

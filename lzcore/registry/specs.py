@@ -88,6 +88,7 @@ class ModelSpec(Spec):
     kind, word, main = "models", "model", "model"
 
     model: str = _class_path()  # an nn.Module that is a lzcore.base.Model
+    policy: str = _text()  # that takes it by `model.name`, for checks; "": one names it as its own
 
 
 @attrs.frozen(kw_only=True)
@@ -98,6 +99,8 @@ class SearchTreeSpec(Spec):
 
     tree: str = _class_path()  # a lzcore.base.Tree
     compiled: bool = attrs.field(validator=_of_type(bool))  # "auto" takes compiled ones first
+    # whether it searches by the rules of docs/search.md: the kit then compares it with others
+    reference: bool = attrs.field(default=True, validator=_of_type(bool))
 
 
 @attrs.frozen(kw_only=True)
@@ -121,6 +124,7 @@ class EnvSpec(Spec):
     prefix: str = attrs.field(  # the part of an id before "/"; "" only for the core's own kind
         default="", validator=_matching(_PREFIX, 'the part of an id before "/"')
     )
+    example: str = _text()  # an id of this kind that is quick to play, for checks; "" names none
 
 
 @attrs.frozen(kw_only=True)

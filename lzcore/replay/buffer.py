@@ -81,10 +81,12 @@ class ReplayBuffer:
                 self._store, settings.priority_alpha, settings.priority_beta, self._ranks
             )
             self._draw = self._priorities
-        elif settings.sample_type == "episode":
-            self._draw = EpisodeDraw(self._store)
         else:
-            self._draw = UniformDraw(self._store)
+            self._draw = self.make_draw(self._store, settings)
+
+    def make_draw(self, store: Store, settings: ReplaySettings) -> Draw:
+        """Return what draws positions where there are no priorities; another buffer may differ."""
+        return EpisodeDraw(store) if settings.sample_type == "episode" else UniformDraw(store)
 
     @property
     def num_transitions(self) -> int:

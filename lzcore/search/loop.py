@@ -1,11 +1,12 @@
 """One search: evaluate the roots, then S times select, evaluate, back up."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from lzcore.base.errors import ConfigError
-from lzcore.base.tree import Array, Evaluation, Reuse, SearchResult, Tree
+from lzcore.base.errors import ConfigError, ContractError
+from lzcore.base.tree import Array, Evaluation, Leaves, Reuse, SearchResult, Tree
 from lzcore.base.treespec import TreeSpec
 from lzcore.search.dynamics import Dynamics
 
@@ -39,6 +40,7 @@ def search(
         reuse: what an earlier search found one step ahead; None: nothing.
     Raises:
         ConfigError: the tree is not made for so many simulations.
+        ContractError: what the tree answers is not of the form that `Tree` promises.
         ValueError: what the tree refuses, naming the argument and the root; a game that is over.
     """
     _check_simulations(tree.spec, num_simulations)
@@ -48,15 +50,20 @@ def search(
         legal_actions = evaluation.legal_actions[:, : tree.spec.num_actions]
     if to_play is None:
         to_play = evaluation.to_play
+    num_roots = len(evaluation.value)
     tree.start(evaluation, legal_actions, to_play, seeds, noise, reuse)
-    for _ in range(num_simulations + tree.spec.root_expand_all):
+    for simulation in range(num_simulations + tree.spec.root_expand_all):
         leaves = tree.select()
+        if not simulation:
+            _check_leaves(tree, leaves, num_roots)
         if np.count_nonzero(leaves.needs_evaluation):
             evaluation = dynamics.expand(leaves)
         else:
             evaluation = _nothing(evaluation, len(leaves.needs_evaluation))
         tree.backup(evaluation)
-    return tree.result()
+    result = tree.result()
+    _check_result(tree, result, num_roots)
+    return result
 
 
 def _check_simulations(spec: TreeSpec, asked: int) -> None:
@@ -75,6 +82,31 @@ def _check_unfinished(roots: Evaluation) -> None:
             f"The game is over at root {roots.terminal.argmax()}; expected a state with a move to "
             "make. Leave it out of the batch."
         )
+
+
+def _check_leaves(tree: Tree, leaves: Any, num_roots: int) -> None:
+    """Look at the form of the first leaves of a search; a tree does not change it on the way."""
+    rows = num_roots * (tree.spec.num_edges if tree.spec.root_expand_all else 1)
+    _check_form(tree, "select", leaves, Leaves, dict.fromkeys(Leaves._fields[:-1], (rows,)))
+
+
+def _check_result(tree: Tree, result: Any, num_roots: int) -> None:
+    each, all_edges = (num_roots,), (num_roots, tree.spec.num_edges)
+    shapes = {"visit_count": all_edges, "value": each, "q_value": all_edges, "raw_value": each}
+    _check_form(tree, "result", result, SearchResult, shapes)
+
+
+def _check_form(
+    tree: Tree, call: str, answer: Any, wanted: type, shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    if not isinstance(answer, wanted):
+        was = type(answer).__name__
+        raise ContractError(tree, f"returned {was} from {call}; expected {wanted.__name__}.")
+    for name, shape in shapes.items():
+        found = getattr(getattr(answer, name), "shape", None)
+        if found != shape:
+            was = "no array" if found is None else f"shape {found}"
+            raise ContractError(tree, f"returned {name} of {was} from {call}; expected {shape}.")
 
 
 def _nothing(last: Evaluation, num_rows: int) -> Evaluation:

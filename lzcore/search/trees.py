@@ -1,9 +1,10 @@
 """Which installed tree serves a search."""
 
 from lzcore.base.errors import ConfigError, LzError, UnknownNameError
-from lzcore.base.tree import Tree
+from lzcore.base.tree import TREE_PARTS, Tree
 from lzcore.base.treespec import TreeSpec
-from lzcore.registry import get_registry
+from lzcore.registry import get_registry, made
+from lzcore.registry.faults import FAULTS, told
 
 
 def make_tree(name: str, spec: TreeSpec, *, prefer_compiled: bool = True) -> Tree:
@@ -14,7 +15,7 @@ def make_tree(name: str, spec: TreeSpec, *, prefer_compiled: bool = True) -> Tre
         ConfigError: the named tree cannot run `spec`.
     """
     chosen, _ = choose_tree(name, spec, prefer_compiled=prefer_compiled)
-    return get_registry().resolve("trees", chosen)(spec)  # type: ignore[no-any-return]
+    return made(get_registry().resolve("trees", chosen), TREE_PARTS, spec)  # type: ignore[no-any-return]
 
 
 def choose_tree(name: str, spec: TreeSpec, *, prefer_compiled: bool = True) -> tuple[str, str]:
@@ -55,6 +56,8 @@ def _reason_against(name: str, spec: TreeSpec) -> str | None:
         return get_registry().resolve("trees", name).supports(spec)  # type: ignore[no-any-return]
     except LzError as err:  # it is installed, but cannot be imported here
         return str(err)
+    except FAULTS as err:
+        return told(err)
 
 
 def _note(chosen: str, prefer_compiled: bool, passed_over: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import attrs
 import numpy as np
 
 from lzcore.base.env import ActionSpace, Array, Spaces
@@ -65,6 +66,17 @@ class Noughts:
     def name_of(self, state: Board, action: int) -> str:
         """Return the cell's column and row, "a1" to "c3"."""
         return "abc"[action % 3] + str(1 + action // 3)
+
+
+class FlatNoughts(Noughts):
+    """The same game, shown as one vector (27,) for policies and models that want vectors."""
+
+    spaces = attrs.evolve(Noughts.spaces, frame_shape=(27,), kind="vector")
+
+    def look(self, states: Sequence[Board]) -> Positions:
+        """Return what these boards look like, their planes one behind the other."""
+        seen = super().look(states)
+        return seen._replace(observation=seen.observation.reshape(-1, 27))
 
 
 def to_play(board: Board) -> int:

@@ -27,7 +27,8 @@ from lzcore.base import (
     uniform,
 )
 from lzcore.engine.assemble import drawing_from
-from lzcore.registry import PolicySpec, hookimpl
+from lzcore.registry import BufferSpec, PolicySpec, hookimpl
+from lzcore.replay import Ranking, ReplayBuffer
 
 LZ_API = 1
 
@@ -42,6 +43,34 @@ def lz_register_policies():
             summary="Learns a line.",
         )
     ]
+
+
+@hookimpl
+def lz_register_buffers():
+    return [BufferSpec(name="oldest", buffer="engine_fakes:Oldest", summary="Oldest rows first.")]
+
+
+# --- the buffer -----------------------------------------------------------------------------------
+
+
+class Oldest(ReplayBuffer):
+    """Draws the rows that came first, where there are no priorities."""
+
+    def make_draw(self, store, settings):
+        return FirstRows(store)
+
+
+class FirstRows:
+    def __init__(self, store):
+        self._store = store
+
+    def admit(self, ranges): ...
+
+    def drop(self, rows): ...
+
+    def draw(self, batch_size, rng):
+        rows = np.arange(batch_size)
+        return Ranking.of(self._store).ids(rows), np.ones(batch_size, np.float32)
 
 
 # --- the policy -----------------------------------------------------------------------------------

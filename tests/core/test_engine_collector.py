@@ -8,10 +8,10 @@ from engine_fakes import Scripted, TinyPolicy, drawing_from, tiny
 
 from lzcore.base import (
     Column,
+    ContractError,
     Decisions,
     EnvError,
     LoopSettings,
-    ShapeError,
     derive_seed,
     stream_key,
 )
@@ -382,7 +382,9 @@ def test_a_declared_column_that_is_never_decided_is_named():
 
     made = Collector(Scripted([1]), policy, columns, RUN_SEED)
 
-    with pytest.raises(ShapeError, match=r"TinyPolicy declares the column 'extra', but .*'odds'"):
+    with pytest.raises(
+        ContractError, match=r"TinyPolicy declares the column 'extra', but .*'odds'"
+    ):
         made.collect(0, 1, schedule={"temperature": 1.0})
 
 
@@ -396,5 +398,7 @@ def test_a_column_of_another_shape_than_declared_is_named(monkeypatch):
 
     monkeypatch.setattr(policy, "decide", decide)
 
-    with pytest.raises(ShapeError, match=r"'odds' with shape \(\), but decides rows of .*\(2,\)"):
+    with pytest.raises(
+        ContractError, match=r"as float32 with shape \(\), but decides rows of .*\(2,\)"
+    ):
         collect(Scripted([1]), policy=policy)

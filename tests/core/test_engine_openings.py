@@ -67,6 +67,7 @@ def test_more_openings_than_a_match_can_have_are_refused(monkeypatch):
         all_openings(GAME, 4)  # 3,024
 
 
+@pytest.mark.slow
 def test_openings_beyond_the_end_and_of_games_of_chance_are_refused():
     with pytest.raises(ConfigError, match="No line of 9 plies leaves the game open"):
         all_openings(GAME, 9)

@@ -28,6 +28,8 @@ from lzcore.engine.starting import train
 from lzcore.registry import hookimpl
 from lzcore.testing.ranks import Call, one_by_one
 
+pytestmark = pytest.mark.slow
+
 RUN = {"max_env_steps": 120, "eval_episodes": 2, "tensorboard": False, "eval_freq": 8}
 
 

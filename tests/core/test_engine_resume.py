@@ -15,6 +15,8 @@ from lzcore.engine.checkpoint import load_file, numbered
 from lzcore.engine.metrics import read_lines
 from lzcore.engine.starting import carry_out, plan_resume, plan_run, train
 
+pytestmark = pytest.mark.slow
+
 RUN = {
     "run.max_env_steps": 120,
     "run.eval_episodes": 2,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from textwrap import dedent
@@ -203,6 +204,24 @@ def test_something_that_is_no_command_is_refused(site):
 
     assert done.returncode == 0
     assert "'odd' is of type builtin_function_or_method; expected a click.Command" in done.stderr
+
+
+# --- plugins that everybody waits for ------------------------------------------------------------
+
+
+def test_a_plugin_that_is_slow_to_import_is_shown_with_what_it_loads(site):
+    site("lz-good", "1.0", MODEL.format(name="good", module="lz_good"))
+    (site.path / "jax.py").write_text("import time\ntime.sleep(0.6)\n")
+    site("lz-heavy", "1.2", "import jax\nLZ_API = 1\n")
+
+    _, plugins, _ = listed(site)
+    assert plugins["lz-heavy"]["state"] == "ok"
+    assert plugins["lz-heavy"]["seconds"] >= 0.6
+    assert (plugins["lz-good"]["slow"], plugins["lz-good"]["heavy"]) == ("", [])
+    [row] = [row for row in lz(site, "list").stdout.splitlines() if "lz-heavy" in row]
+    assert re.search(r"  ok +slow to import: \d\.\d s in every command \(it loads jax\)$", row)
+    told = lz(site, "--help").stderr
+    assert re.fullmatch(r"lz: lz-heavy 1\.2 is slow to import: .* \(it loads jax\)\.\n", told)
 
 
 # --- being stopped -------------------------------------------------------------------------------

@@ -308,3 +308,9 @@ def test_a_check_of_what_resolves_finds_nothing():
     registry = Registry([policies("lz-a", "one")])
 
     assert [c.state for c in registry.check() if c.kind == "policies"] == ["ok"]
+
+
+def test_a_check_may_be_of_one_distribution():
+    registry = Registry([policies("lz-a", "one"), policies("lz-b", "two")])
+
+    assert [c.name for c in registry.check("lz-b")] == ["two"]

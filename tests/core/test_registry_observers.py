@@ -68,6 +68,51 @@ def test_an_observer_that_raises_is_reported_once_and_left_out_while_the_others_
     )
 
 
+def test_a_plugin_gets_copies_of_dicts_and_the_runs_own_observers_what_there_is():
+    seen = []
+    registry = Registry([plugin("lz-greedy", lz_learned=lambda metrics: metrics.clear())])
+    own = types.SimpleNamespace(lz_learned=hookimpl(lambda metrics: seen.append(metrics)))
+
+    metrics = {"loss": 0.5}
+    registry.observers([own]).lz_learned(run=None, metrics=metrics)
+
+    assert metrics == {"loss": 0.5}
+    assert seen[0] is metrics
+
+
+def test_a_plugin_whose_hooks_take_long_is_named_once(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+
+    def lz_learned():
+        now[0] += 0.4
+
+    hook = Registry([plugin("lz-slow", lz_learned=lz_learned)]).observers()
+    for _ in range(6):
+        hook.lz_learned(run=None, metrics={})
+        now[0] += 1.0
+
+    assert capsys.readouterr().err == (
+        "lz: lz-slow 1.0 is slow: its hooks took 1.2 of the last 3.2 s, lz_learned among them. "
+        "LZ_PLUGINS can leave it out.\n"
+    )
+
+
+def test_a_plugin_whose_hooks_take_a_small_share_is_not_named(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+
+    def lz_learned():
+        now[0] += 0.4
+
+    hook = Registry([plugin("lz-light", lz_learned=lz_learned)]).observers()
+    for _ in range(6):
+        now[0] += 10.0
+        hook.lz_learned(run=None, metrics={})
+
+    assert capsys.readouterr().err == ""
+
+
 def test_the_next_run_gives_a_failed_observer_another_chance(capsys):
     registry = Registry([plugin("lz-bad", lz_learned=lambda: 1 / 0)])
     for _ in range(2):

@@ -82,7 +82,13 @@ class ScriptedTree:
         self.seen.append(Evaluation(*(None if a is None else a.copy() for a in evaluation)))
 
     def result(self):
-        return SearchResult(*(np.zeros(1) for _ in SearchResult._fields))
+        roots = len(self.started[0].value)
+        return SearchResult(*(np.zeros((roots, *shape)) for shape in self.told()))
+
+    def told(self):
+        """Shapes of the fields of a result, without the axis of roots."""
+        edges = (self.spec.num_edges,)
+        return [edges, (), edges, (), *[(1,)] * (len(SearchResult._fields) - 4)]
 
 
 class TakingTree(ScriptedTree):

@@ -12,6 +12,8 @@ SPEC = TreeSpec(num_simulations=3, num_actions=2)
 
 def tree_class(lacks=None):
     class SomeTree:
+        start = select = backup = result = None
+
         def __init__(self, spec):
             self.spec = spec
 

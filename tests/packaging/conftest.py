@@ -46,6 +46,11 @@ def build_wheels(sources: list[Path], directory: Path) -> Path:
     return directory
 
 
+def without_python_path() -> dict[str, str]:
+    """Return this process's environment for a pip that is to see nothing of the checkout."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 class FreshEnvironment:
     """A virtual environment with third-party packages and the wheels it is given."""
 
@@ -59,17 +64,18 @@ class FreshEnvironment:
     def install(self, *wheels: Path) -> None:
         """Install wheels as they are; no index is asked and no dependency is followed."""
         command = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet"]
-        subprocess.run([*command, "--no-index", "--no-deps", *map(str, wheels)], check=True)
+        command += ["--no-index", "--no-deps", *map(str, wheels)]
+        subprocess.run(command, check=True, env=without_python_path())
 
     def check(self) -> subprocess.CompletedProcess[str]:
         """Ask pip whether every requirement of what is installed is met."""
         command = [sys.executable, "-m", "pip", "--python", str(self.python), "check"]
-        return subprocess.run(command, capture_output=True, text=True)
+        return subprocess.run(command, capture_output=True, text=True, env=without_python_path())
 
     def run(self, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a script or `python` of this environment, away from the checkout."""
         program = self.scripts / command[0]
-        kept = ("PATH", "HOME", "LANG", "TMPDIR", "OMP_NUM_THREADS")
+        kept = ("PATH", "HOME", "LANG", "TMPDIR", "OMP_NUM_THREADS", "CC", "CXX")
         env = {k: v for k, v in os.environ.items() if k in kept}
         return subprocess.run(
             [str(program), *command[1:]], cwd=cwd, capture_output=True, text=True, env=env
@@ -101,3 +107,20 @@ def fresh(
         return environment
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, third_party: Path, wheels: dict[str, Path]
+) -> Callable[..., FreshEnvironment]:
+    """Like `fresh`, but made once for the same names: to be looked at, not to be changed."""
+    made: dict[frozenset[str], FreshEnvironment] = {}
+
+    def share(*names: str) -> FreshEnvironment:
+        key = frozenset(names)
+        if key not in made:
+            made[key] = FreshEnvironment(tmp_path_factory.mktemp("shared") / "env", third_party)
+            made[key].install(*(wheels[name] for name in names))
+        return made[key]
+
+    return share

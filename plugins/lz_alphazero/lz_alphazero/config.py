@@ -372,6 +372,19 @@ class AlphaZeroConfig(PolicySettings):
         "Learn the policy over the legal actions alone, as the search reads it; false: over all.",
         extension=True,
     )
+    search_value_weight: float = setting(
+        0.0,
+        "Share of what the search thought of a position in what the value learns; the rest is "
+        "what the game came to.",
+        check=SHARE,
+        extension=True,
+    )
+    symmetry: Literal["none", "mirror", "square"] = setting(
+        "none",
+        "Learn from positions as they look to a game that does not care: mirror swaps left and "
+        "right, square turns and mirrors. Actions are cells, row by row, or columns (mirror).",
+        extension=True,
+    )
     optim_type: Literal["SGD", "Adam", "AdamW"] = setting("SGD", "The optimiser.")
     learning_rate: float = setting(0.2, "Step size.", check=WEIGHT)
     momentum: float = setting(0.9, "Momentum of SGD.", check=WEIGHT)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lz_alphazero import losses, shapes
 from lz_alphazero.acting import ActingPolicy
 from lz_alphazero.outcomes import outcomes
+from lz_alphazero.symmetry import Symmetry
 from lzcore.base import (
     Column,
     DivergedError,
@@ -25,6 +26,9 @@ from lzcore.base import (
     ShapeError,
     Spaces,
     Windows,
+    derive_seed,
+    stream_key,
+    uniform,
 )
 from lzcore.base.tree import Array
 from lzcore.nn.optim import make_optimizer, make_scheduler
@@ -48,6 +52,7 @@ class AlphaZeroPolicy(ActingPolicy):
     def _init_learn(self) -> None:
         self._optimizer = make_optimizer(self._model, self._cfg)
         self._scheduler = make_scheduler(self._optimizer, self._cfg)
+        self._symmetry = Symmetry(self._cfg.symmetry, self._observation_shape, self._num_actions)
         self._learn_step = 0
 
     # --- games to replay --------------------------------------------------------------------------
@@ -55,8 +60,14 @@ class AlphaZeroPolicy(ActingPolicy):
     @classmethod
     def columns(cls, cfg: Any, spaces: Spaces) -> tuple[Column, ...]:
         """Return what is stored of each step."""
+        return cls._stored_columns(cfg, spaces, slots=spaces.action.size)
+
+    @classmethod
+    def _stored_columns(cls, cfg: Any, spaces: Spaces, slots: int) -> tuple[Column, ...]:
+        """Return what the settings ask to be stored, with a search policy over `slots`."""
+        searched = cfg.search_value_weight > 0.0
         return shapes.stored_columns(
-            spaces, slots=spaces.action.size, masks=cfg.mask_illegal_actions
+            spaces, slots=slots, masks=cfg.mask_illegal_actions, searched=searched
         )
 
     def _process_transition(
@@ -101,16 +112,36 @@ class AlphaZeroPolicy(ActingPolicy):
 
         Returns:
             obs.observation (B, *O), the columns that a policy target is made of (B, E), reward
-            (B,) the outcome for the player to move, index (B,) replay rows; action_mask (B, A)
-            where it is stored.
+            (B,) the outcome for the player to move or what `search_value_weight` makes of it,
+            index (B,) replay rows; action_mask (B, A) where it is stored. Each sample is seen
+            under a symmetry of its own, if there are any.
         """
+        which = self._symmetries(len(windows.index))
         names = [*self.target_names, *(["action_mask"] * self._cfg.mask_illegal_actions)]
+        found = {name: windows.take(name, 0, 1)[:, 0] for name in names}
         return {
-            "obs": {"observation": windows.frames(0, 1)[:, 0]},
-            **{name: windows.take(name, 0, 1)[:, 0] for name in names},
-            "reward": windows.take("outcome", 0, 1)[:, 0],
+            "obs": {"observation": self._symmetry.boards(windows.frames(0, 1)[:, 0], which)},
+            **{name: self._turned(name, values, which) for name, values in found.items()},
+            "reward": self._learned_value(windows),
             "index": windows.index,
         }
+
+    def _symmetries(self, size: int) -> Array:
+        """Return which symmetry each of B samples of the coming learn step is seen under."""
+        key = derive_seed(stream_key(self._cfg.seed, "symmetry"), self._learn_step)
+        return (uniform(key, np.arange(size)) * self._symmetry.count).astype(np.int64)
+
+    def _turned(self, name: str, values: Array, which: Array) -> Array:
+        """Return a column (B, A) of numbers for each action under symmetries `which` (B,)."""
+        return self._symmetry.spread(values, which)
+
+    def _learned_value(self, windows: Windows) -> Array:
+        """Return (B,): what the games came to, mixed with what the searches thought."""
+        outcome = windows.take("outcome", 0, 1)[:, 0]
+        weight = np.float32(self._cfg.search_value_weight)
+        if not weight:
+            return outcome
+        return (1 - weight) * outcome + weight * windows.take("searched_value", 0, 1)[:, 0]
 
     def _forward_learn(self, inputs: Mapping[str, Any]) -> dict[str, float]:
         """Take one optimiser step.

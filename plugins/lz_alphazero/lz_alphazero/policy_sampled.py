@@ -39,7 +39,7 @@ class SampledAlphaZeroPolicy(AlphaZeroPolicy):
     def columns(cls, cfg: Any, spaces: Spaces) -> tuple[Column, ...]:
         """Return what is stored of each step: visits are of slots, which are stored with them."""
         slots = min(cfg.mcts.num_of_sampled_actions, spaces.action.size)
-        stored = shapes.stored_columns(spaces, slots=slots, masks=cfg.mask_illegal_actions)
+        stored = cls._stored_columns(cfg, spaces, slots)
         return (*stored, Column("root_sampled_actions", (slots,), np.int64, pad=NO_ACTION))
 
     def _init_shared(self) -> None:
@@ -92,6 +92,14 @@ class SampledAlphaZeroPolicy(AlphaZeroPolicy):
         batch = super().make_batch(windows)
         filled = batch["root_sampled_actions"] != NO_ACTION
         return {**batch, "valid_action_lengths": filled.sum(axis=1)}
+
+    def _turned(self, name: str, values: Array, which: Array) -> Array:
+        """Return a column under symmetries `which` (B,): slots keep their place, actions do not."""
+        if name == "probs":
+            return values
+        if name == "root_sampled_actions":
+            return self._symmetry.actions(values, which)
+        return super()._turned(name, values, which)
 
     def _targets(self, inputs: Mapping[str, Any], size: int) -> dict[str, Tensor]:
         """Return probs and actions of slots (B, K), and which slots hold an action."""

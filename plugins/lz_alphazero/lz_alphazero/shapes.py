@@ -56,13 +56,16 @@ def counted(found: dict[str, Any], spaces: Spaces) -> dict[str, Any]:
     return {**found, "mcts": {"action_space_size": spaces.action.size}}
 
 
-def stored_columns(spaces: Spaces, *, slots: int, masks: bool) -> tuple[Column, ...]:
+def stored_columns(
+    spaces: Spaces, *, slots: int, masks: bool, searched: bool
+) -> tuple[Column, ...]:
     """Return the columns of a step.
 
     Args:
         spaces: of the environment.
         slots: how many actions a search policy is over.
         masks: which actions were legal is stored too.
+        searched: what the search thought of the position is stored too.
     """
     legal = Column("action_mask", (spaces.action.size,), bool)
     return (
@@ -73,4 +76,5 @@ def stored_columns(spaces: Spaces, *, slots: int, masks: bool) -> tuple[Column, 
         Column("probs", (slots,), np.float32),
         Column("outcome", (), np.float32, in_hindsight=True),
         *((legal,) if masks else ()),
+        *((Column("searched_value", (), np.float32),) if searched else ()),
     )

@@ -1,6 +1,5 @@
 """The documented interface, what is registered, and games of every kind through a whole run."""
 
-import subprocess
 import sys
 import types
 
@@ -19,41 +18,6 @@ from lzcore.envs.games import GameEnv
 from lzcore.registry import EnvSpec, Registry, get_registry, hookimpl
 from lzcore.registry.discovery import installed_points
 from lzcore.testing.noughts import Noughts
-
-LEARN = "forward reset info monitor_vars get_attribute set_attribute state_dict load_state_dict"
-COLLECT = (
-    "forward process_transition get_train_sample reset get_attribute set_attribute state_dict "
-    "load_state_dict"
-)
-EVAL = "forward reset get_attribute set_attribute state_dict load_state_dict"
-
-
-@pytest.mark.parametrize(
-    ("mode", "fields"), [("learn", LEARN), ("collect", COLLECT), ("eval", EVAL)]
-)
-def test_modes_are_tuples_of_the_documented_functions(make_policy, kind, mode, fields):
-    found = getattr(make_policy(kind), f"{mode}_mode")
-
-    assert type(found).__name__ == f"{mode}_function"
-    assert found._fields == tuple(fields.split())
-    assert found.reset([0, 1]) is None
-
-
-@pytest.mark.parametrize("field", ["learn", "collect", "eval"])
-def test_each_mode_works_alone_and_the_others_say_that_they_do_not(
-    make_policy, ask, position, field
-):
-    policy = make_policy(enable_field=[field])
-    if field != "learn":
-        assert ask(policy, position("x../.../..."), mode=field)[0]["action"] > 0
-    for other in {"learn", "collect", "eval"} - {field}:
-        with pytest.raises(RuntimeError, match=f"The {other} mode"):
-            getattr(policy, f"{other}_mode").forward({})
-
-
-def test_what_is_no_model_is_refused_by_its_type(make_policy):
-    with pytest.raises(RuntimeError, match="str"):
-        make_policy(model="a network")
 
 
 def test_the_number_of_actions_must_be_known():
@@ -82,11 +46,6 @@ def test_the_registry_finds_the_policies_and_their_networks(kind):
     assert registry.resolve("policies", kind, "config") is policy.config_class
     assert registry.resolve("models", spec.default_model).__name__ == "AlphaZeroModel"
     assert registry.resolve("models", "AlphaZeroModelMLP").__name__ == "AlphaZeroModelMLP"
-
-
-def test_registering_loads_no_torch():
-    ask = "import sys, lz_alphazero.plugin; assert 'torch' not in sys.modules"
-    assert subprocess.run([sys.executable, "-c", ask]).returncode == 0
 
 
 # --- whole runs -----------------------------------------------------------------------------------

@@ -81,6 +81,7 @@ def endings():
     return [*chain(*found.values())]
 
 
+@pytest.mark.slow
 def test_a_search_plays_as_well_as_is_possible_and_knows_who_wins(make_policy, kind, endings):
     model, given = Ignorant(), SMALL | ALL[kind] | {"mcts.num_simulations": SIMULATIONS}
     policy = make_policy(kind, given, model=model)

@@ -361,6 +361,26 @@ def _(kit, path):
     assert learned(kit.default)["entropy_loss"] == pytest.approx(-np.log(9))
 
 
+@changes("search_value_weight")
+def _(kit, path):
+    policy, outcome = kit.policy({path: 0.25}), kit.fill(kit.default).sample(64, kit.default)
+    batch = kit.fill(policy).sample(64, policy)
+    assert "searched_value" in {c.name for c in policy.columns(policy.cfg, GAME.spaces)}
+    assert set(np.abs(outcome["reward"]).tolist()) <= {0.0, 1.0}
+    assert (np.abs(batch["reward"]) % 0.75).any()  # what the searches thought is mixed in
+    assert (np.abs(batch["reward"]) <= 1.0).all()
+
+
+@changes("symmetry")
+def _(kit, path):
+    policy = kit.policy({path: "mirror"})
+    boards = kit.fill(policy).sample(64, policy)["obs"]["observation"]
+    plain = kit.fill(kit.default).sample(64, kit.default)["obs"]["observation"]
+    turned = (boards != plain).any(axis=(1, 2, 3))
+    assert turned.any()
+    assert np.array_equal(boards[turned], plain[turned][..., ::-1])
+
+
 @changes("optim_type")
 def _(kit, path):
     assert type(kit.policy({path: "SGD"})._optimizer).__name__ == "SGD"

@@ -63,6 +63,7 @@ def joint(one, other):
     return np.concatenate((one, other))
 
 
+@pytest.mark.slow
 def test_two_ranks_learn_as_one_process_does_from_both_batches(both, kind, make_policy):
     first, second = both
     alone = make_policy(kind, GIVEN)  # its weights are those of rank 0: of seed 0

@@ -14,7 +14,6 @@ from lzcore.base.tree import Evaluation, Reuse
 from lzcore.base.treespec import TreeSpec
 
 TWO = Evaluation(np.zeros(2), np.zeros((2, 3)), np.zeros(2))
-INT8 = np.array([1, 2], np.int8)
 SEEDS = np.array([3, 4], np.uint64)
 
 
@@ -45,18 +44,10 @@ def test_calls_out_of_order_say_which_call_is_missing():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"value": [0.0, 0.0]}, r"evaluation\.value is of type list; expected a NumPy array of"),
         ({"value": None}, r"evaluation\.value is of type NoneType; expected a NumPy array"),
-        ({"value": np.zeros(2, int)}, r"evaluation\.value has dtype int64; expected float32 or"),
         ({"value": np.zeros(2, ">f8")}, r"evaluation\.value has dtype >f8; expected float32 or"),
-        ({"value": np.zeros(2, "f2")}, r"evaluation\.value has dtype float16; expected float32"),
         ({"value": misaligned()}, r"evaluation\.value is not aligned in memory; .* Pass a copy"),
         ({"value": np.zeros(3)}, r"evaluation\.value has shape \(3,\); expected \(2,\)\. Pass one"),
-        ({"value": np.zeros((2, 1))}, r"evaluation\.value has shape \(2, 1\); expected \(2,\)"),
-        ({"value": np.array([0, np.nan])}, r"evaluation\.value\[1\] is nan, at root 1; expected"),
-        ({"reward": np.array([np.inf, 0])}, r"evaluation\.reward\[0\] is inf, at root 0"),
-        ({"discount": np.array([0, np.nan])}, r"evaluation\.discount\[1\] is nan, at root 1"),
-        ({"logits": np.zeros((2, 4))}, r"evaluation\.logits has shape \(2, 4\); expected \(2, 3\)"),
         (
             {"logits": np.zeros((3, 2)).T},
             r"evaluation\.logits has rows that are not contiguous; .* numpy\.ascontiguousarray",
@@ -69,13 +60,6 @@ def test_calls_out_of_order_say_which_call_is_missing():
             {"logits": np.array([[0, 0, 0], [np.nan, 0, 0]], np.float32)},
             r"evaluation\.logits\[1, 0\] is nan, at root 1; expected a finite number",
         ),
-        ({"legal_actions": np.ones((2, 3))}, r"evaluation\.legal_actions has dtype float64; exp"),
-        (
-            {"legal_actions": np.array([[True] * 3, [False] * 3])},
-            r"evaluation\.legal_actions allows no action at root 1; expected at least one True",
-        ),
-        ({"to_play": np.array([1, 2])}, r"evaluation\.to_play has dtype int64; expected int8"),
-        ({"to_play": np.array([1, 0], np.int8)}, r"to_play\[1\] is 0, at root 1; expected -1, 1"),
     ],
 )
 def test_an_evaluation_that_cannot_be_used_is_refused_and_changes_nothing(change, message):
@@ -86,38 +70,6 @@ def test_an_evaluation_that_cannot_be_used_is_refused_and_changes_nothing(change
         tree.backup(TWO._replace(**change))
 
     assert tree.result().visit_count.sum() == 0
-    tree.backup(TWO)
-    assert tree.result().visit_count.sum(axis=1).tolist() == [1, 1]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"evaluation": (1, 2)}, r"evaluation is of type tuple; expected an lzcore\.base\.tree\.E"),
-        ({"evaluation": TWO._replace(value=np.zeros(0))}, r"value has shape \(0,\); expected \(B,"),
-        ({"evaluation": TWO._replace(value=np.float64(1))}, r"value is of type numpy\.float64"),
-        ({"legal_actions": np.zeros((2, 3), bool)}, r"legal_actions allows no action at root 0"),
-        ({"to_play": INT8 * 3}, r"to_play\[0\] is 3, at root 0; expected -1, 1 or 2"),
-        ({"seeds": np.zeros(2, int)}, r"seeds has dtype int64; expected uint64"),
-        ({"noise": np.full((2, 3), 0.5)}, r"noise is not a distribution over the legal actions at"),
-        ({"noise": np.full((2, 3), np.nan)}, r"noise\[0, 0\] is nan, at root 0"),
-        ({"noise": np.array([[1, 1, -1], [1, 0, 0]], float)}, r"noise is not .* at root 0"),
-        (
-            {
-                "noise": np.full((2, 3), 1 / 3),
-                "legal_actions": np.array([[True] * 3, [True, True, False]]),
-            },
-            r"noise is not a distribution over the legal actions at root 1",
-        ),
-    ],
-)
-def test_roots_that_cannot_be_searched_are_refused_and_the_search_before_goes_on(changes, message):
-    tree = fresh()
-    tree.start(TWO)
-    with pytest.raises(ValueError, match=message):
-        tree.start(**{"evaluation": TWO, **changes})
-
-    tree.select()
     tree.backup(TWO)
     assert tree.result().visit_count.sum(axis=1).tolist() == [1, 1]
 
@@ -194,6 +146,19 @@ def test_a_tree_that_two_threads_use_refuses_the_later_call():
     assert tree.select().node.tolist() == [1] * 64
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"evaluation": (1, 2)}, r"evaluation is of type tuple; expected an lzcore\.base\.tree\.E"),
+        ({"evaluation": TWO._replace(value=np.float64(1))}, r"value is of type numpy\.float64"),
+        ({"reuse": (1,)}, r"reuse is of type tuple; expected an lzcore\.base\.tree\.Reuse"),
+    ],
+)
+def test_what_is_no_record_at_all_is_refused_by_its_type(changes, message):
+    with pytest.raises(ValueError, match=message):
+        fresh().start(**{"evaluation": TWO, **changes})
+
+
 # --- searches of other kinds ----------------------------------------------------------------------
 
 CHANCE = {"num_actions": 3, "num_chance_outcomes": 2}
@@ -221,135 +186,22 @@ def vectors(number=0.0, shape=(2, 3, 2)):
     ("kind", "change", "message"),
     [
         (
-            {"num_actions": 3},
-            {"is_chance": np.zeros(2, bool)},
-            r"is_chance is given to a search wit",
-        ),
-        (
-            {"num_actions": 3},
-            {"actions": ids([0, 1], [0, 1])},
-            r"actions is given to a search over ",
-        ),
-        ({"num_actions": 3}, {"terminal": np.zeros(2)}, r"evaluation\.terminal has dtype float64"),
-        (
-            {"num_actions": 3},
-            {"terminal": np.zeros(3, bool)},
-            r"terminal has shape \(3,\); expected",
-        ),
-        (
-            CHANCE,
-            {"is_chance": np.zeros((2, 1), bool)},
-            r"is_chance has shape \(2, 1\); expected \(2,",
-        ),
-        (
-            CHANCE,
-            {"legal_actions": np.array([[True, False, False], [False, False, True]])},
-            r"legal_actions allows no action at root 1",  # a chance node reads the first two
-        ),
-        (
-            SLOTS,
-            {"actions": ids([0], [1])},
-            r"evaluation\.actions has shape \(2, 1\); expected \(2, ",
-        ),
-        (SLOTS, {"actions": vectors()}, r"evaluation\.actions has dtype float32; expected int64"),
-        (
-            SLOTS,
-            {"actions": ids([0, 1], [1, 0])},
-            r"actions\[1, 1\] is 0, at root 1; .* rising order",
-        ),
-        (
-            SLOTS,
-            {"actions": ids([0, 3], [0, 1])},
-            r"actions\[0, 1\] is 3, at root 0; expected legal",
-        ),
-        (SLOTS, {"actions": ids([0, 1], [-1, 1])}, r"actions\[1, 0\] is -1, at root 1"),
-        (
             SLOTS,
             {"actions": ids([1, 1], [0, 1])},
             r"actions\[0, 1\] is 1, .*drop what occurs twice",
         ),
-        (
-            SLOTS,
-            {"actions": ids([0, 1], [0, 1]), "legal_actions": np.array([[True, False, True]] * 2)},
-            r"actions\[0, 1\] is 1, at root 0; expected legal actions",
-        ),
-        (
-            VECTORS,
-            {"actions": vectors(shape=(2, 3, 3))},
-            r"has shape \(2, 3, 3\); expected \(2, 3, 2",
-        ),
-        (
-            VECTORS,
-            {"actions": vectors(1.0)},
-            r"actions\[0, 0, 0\] is 1\.0, .*Squash actions with tanh",
-        ),
-        (VECTORS, {"actions": vectors(np.nan)}, r"actions\[0, 0, 0\] is nan, at root 0"),
+        (VECTORS, {"actions": vectors(1.0)}, r"is 1\.0, .*Squash actions with tanh"),
         (
             VECTORS,
             {"actions": vectors(shape=(2, 2, 3)).swapaxes(1, 2)},
             r"rows that are not contiguous",
         ),
-        (
-            VECTORS,
-            {"legal_actions": np.ones((2, 3), bool)},
-            r"legal_actions is given to a search over",
-        ),
-        (
-            VECTORS,
-            {"logits": np.zeros((2, 4))},
-            r"logits\[0, 2\] is 0\.0, .* a standard deviation abov",
-        ),
     ],
 )
-def test_what_another_kind_of_search_cannot_use_is_refused_too(kind, change, message):
+def test_a_refusal_says_how_to_mend_it(kind, change, message):
     told = GAUSSIAN if kind is VECTORS else TWO
-    tree = started(kind, told)
     with pytest.raises(ValueError, match=message):
-        tree.backup(told._replace(**change))
-
-    assert tree.result().visit_count.sum() == 0
-    tree.backup(told)
-    assert tree.result().visit_count.sum(axis=1).tolist() == [1, 1]
-
-
-@pytest.mark.parametrize(
-    ("kind", "reuse", "message"),
-    [
-        (
-            {"rule": "gumbel"},
-            Reuse(ids(0, 0), np.zeros(2)),
-            r"reuse is given to a search with rule 'g",
-        ),
-        ({"num_sampled_actions": 2}, Reuse(ids(0, 0), np.zeros(2)), r"reuse is given to a search"),
-        ({"root_expand_all": True}, Reuse(ids(0, 0), np.zeros(2)), r"search with root_expand_all"),
-        ({"num_chance_outcomes": 2}, Reuse(ids(0, 0), np.zeros(2)), r"a search with chance nodes"),
-        ({}, (ids(0, 0),), r"reuse is of type tuple; expected an lzcore\.base\.tree\.Reuse"),
-        ({}, Reuse(np.zeros(2), np.zeros(2)), r"reuse\.action has dtype float64; expected int64"),
-        ({}, Reuse(ids(0), np.zeros(2)), r"reuse\.action has shape \(1,\); expected \(2,\)"),
-        (
-            {},
-            Reuse(ids(0, 3), np.zeros(2)),
-            r"reuse\.action\[1\] is 3, at root 1; expected a legal",
-        ),
-        (
-            {},
-            Reuse(ids(-2, 0), np.zeros(2)),
-            r"reuse\.action\[0\] is -2, at root 0; expected a lega",
-        ),
-        ({}, Reuse(ids(0, 0), np.array([0, np.nan])), r"reuse\.value\[1\] is nan, at root 1"),
-    ],
-)
-def test_reuse_that_cannot_be_followed_is_refused(kind, reuse, message):
-    tree = CTree(TreeSpec(num_simulations=1, num_actions=3, **kind))
-    with pytest.raises(ValueError, match=message):
-        tree.start(TWO, seeds=SEEDS, reuse=reuse)
-
-
-def test_gumbel_noise_may_be_any_finite_number():
-    tree = CTree(TreeSpec(num_simulations=1, num_actions=3, rule="gumbel"))
-    tree.start(TWO, noise=np.full((2, 3), -7.5))
-    with pytest.raises(ValueError, match=r"noise\[1, 2\] is inf, at root 1"):
-        tree.start(TWO, noise=np.array([[0.0] * 3, [0.0, 0.0, np.inf]]))
+        started(kind, told).backup(told._replace(**change))
 
 
 def test_a_row_that_needs_no_evaluation_may_hold_anything():
@@ -424,20 +276,6 @@ def test_whatever_is_thrown_at_a_tree_it_answers_or_names_the_argument(kind, dat
     assert tree.result().visit_count.sum() == 0
 
 
-def test_a_search_that_draws_wants_seeds():
-    for kind in (SLOTS, VECTORS, {**CHANCE, "chance_select": "sample"}):
-        tree = CTree(TreeSpec(num_simulations=1, **kind))
-        with pytest.raises(ValueError, match=r"seeds is None, but this search draws at random"):
-            tree.start(GAUSSIAN if kind is VECTORS else TWO)
-
-
-def test_numbers_beyond_float32_are_refused():
-    tree = fresh()
-    for number in (1e39, -1e300):
-        with pytest.raises(ValueError, match=r"expected a finite number that float32 can hold"):
-            tree.start(TWO._replace(value=np.array([0.0, number])))
-
-
 def test_a_density_too_small_for_any_number_keeps_every_slot_open():
     """The farthest that told actions can lie from the mean of a policy."""
     kind = {**VECTORS, "prior_mode": "density"}
@@ -446,14 +284,6 @@ def test_a_density_too_small_for_any_number_keeps_every_slot_open():
     tree.start(Evaluation(np.zeros(2), far, actions=vectors()), seeds=SEEDS)
 
     assert tree.select().action.tolist() == [0, 0]
-
-
-def test_value_prefixes_have_to_be_told():
-    tree = CTree(TreeSpec(num_simulations=1, num_actions=3, value_prefix=True))
-    tree.start(TWO)
-    tree.select()
-    with pytest.raises(ValueError, match=r"evaluation\.reward is None in a search with value_p"):
-        tree.backup(TWO._replace(reward=None))
 
 
 def test_a_start_that_fails_half_way_leaves_no_array_too_short():

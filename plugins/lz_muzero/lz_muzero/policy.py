@@ -32,6 +32,7 @@ from lz_muzero.reanalysis import AUGMENT
 from lz_muzero.rnd import NOVELTY, RND, min_max
 from lz_muzero.targets import CurrentBatch, TargetBatch, TargetingPolicy
 from lzcore.base import DivergedError, NetworkOutput, ShapeError
+from lzcore.base.model import Support
 from lzcore.nn import scalar_transform
 from lzcore.nn.optim import make_optimizer, make_scheduler
 from lzcore.nn.state import need, on_cpu
@@ -50,8 +51,8 @@ class MuZeroPolicy(TargetingPolicy):
     * what a batch holds: `_current_batch`, `_target_batch` and the records `current_class` and
       `target_class`; what is learned: `_reward_target`, `_value_target`, `_policy_target`,
       `_reanalyze_batch`, `_search_again`;
-    * how: `_augmenting_seed`, `_unroll`, `_imagine`, `_losses`, `_policy_loss`, `_entropy`,
-      `_loss_weights`, `_metrics`;
+    * how: `_augmenting_seed`, `_unroll`, `_imagine`, `_losses`, `_head_loss`, `_policy_loss`,
+      `_entropy`, `_loss_weights`, `_metrics`;
     * what else changes with a learn step: `_update_target`;
     * what is told of it: `reward_name`, `norm_name`, `untold`, `networks`.
     """
@@ -207,7 +208,7 @@ class MuZeroPolicy(TargetingPolicy):
         self, unrolled: Unrolled, batch: CurrentBatch, target: TargetBatch
     ) -> dict[str, Tensor]:
         """Return the parts of the loss by name, (B,) each, summed over the unroll."""
-        model, head_loss = self._model, losses.head_loss
+        model, head_loss = self._model, self._head_loss
         value, reward = target.target_value.T, target.target_reward.T[:-1]
         return {
             "policy_loss": self._policy_loss(unrolled, batch, target).sum(0),
@@ -218,6 +219,10 @@ class MuZeroPolicy(TargetingPolicy):
             "policy_entropy": (self._entropy(unrolled.policy_logits) * batch.mask.T).sum(0),
             "consistency_loss": self._consistency_loss(unrolled, batch),
         }
+
+    def _head_loss(self, output: Tensor, scalars: Tensor, support: Support) -> Tensor:
+        """Return the loss of a value or reward head; see `losses.head_loss`."""
+        return losses.head_loss(output, scalars, support)
 
     def _policy_loss(self, unrolled: Unrolled, batch: CurrentBatch, target: TargetBatch) -> Tensor:
         """Return how far policies are from the searches', (T, B) for the T steps of `unrolled`."""

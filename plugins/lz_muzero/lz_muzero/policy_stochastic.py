@@ -150,7 +150,7 @@ class StochasticMuZeroPolicy(MuZeroPolicy):
         """Return MuZero's parts and three of afterstates and codes, (B,) each."""
         after: Afterstates = unrolled.more
         # the value before chance is that of the position in which the action was taken
-        value = losses.head_loss(after.value, target.target_value.T[:-1], self._model.value_support)
+        value = self._head_loss(after.value, target.target_value.T[:-1], self._model.value_support)
         outcome = losses.cross_entropy(after.outcome_logits, after.code.detach())
         parts = {
             "afterstate_policy_loss": outcome,

@@ -70,6 +70,7 @@ def whole_batch(halves):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["after", "during"])
 def test_two_ranks_learn_as_one_process_does_from_both_batches(both, when, make_policy):
     first, second = both[when]

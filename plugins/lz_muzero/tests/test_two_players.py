@@ -210,6 +210,7 @@ def outcomes(boards):
     return np.array([minimax(board) for board in boards])
 
 
+@pytest.mark.slow
 @every_variant
 def test_searches_with_a_model_that_knows_the_game_find_the_moves_of_minimax(make, name):
     policy = make(name, model=knowing(name), num_simulations=150, enable_field=["eval"])
@@ -232,6 +233,7 @@ def test_searches_with_a_model_that_knows_the_game_find_the_moves_of_minimax(mak
             assert np.abs(those - outcome).mean() < 0.25
 
 
+@pytest.mark.slow
 def test_without_any_knowledge_an_ending_is_searched_to_its_end(make):
     """No draw looks like a win: values are placed between -1 and 1, not among their siblings."""
     policy = make(model=RulesModel(informed=False), num_simulations=200)

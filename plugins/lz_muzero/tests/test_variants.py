@@ -184,21 +184,6 @@ def test_an_action_that_is_not_allowed_is_never_taken_nor_visited(make, kind, ac
 
 @every_kind
 @both_ways
-def test_what_an_environment_is_told_depends_on_no_other_one(make, kind, act):
-    together = act(make(kind), ready_env_id=[4, 7, 1, 2])
-    order = [2, 0]
-    alone = act(make(kind), FOUR[order], ready_env_id=[1, 4])
-
-    for env_id in (1, 4):
-        one, other = together[env_id], alone[env_id]
-        assert np.array_equal(one["action"], other["action"]) or is_continuous(make(kind))
-        assert one["distributions"] == other["distributions"]
-        assert one["value"] == pytest.approx(other["value"], abs=1e-5)
-        assert np.allclose(one["action"], other["action"], atol=1e-5)
-
-
-@every_kind
-@both_ways
 def test_decisions_are_a_function_of_seed_weights_and_history(make, kind, act):
     one, other = make(kind), make(kind)
     for _ in range(3):
@@ -223,20 +208,6 @@ def test_where_nobody_waits_there_is_nothing_to_decide(make, kind, act):
     policy._model.initial_inference = None  # would fail
 
     assert dict(act(policy, FOUR[:0], ready_env_id=[])) == {}
-
-
-@every_kind
-@pytest.mark.parametrize("fields", [["collect"], ["eval"], ["collect", "eval"]])
-def test_any_modes_work_without_the_others(make, kind, fields):
-    policy = make(kind, enable_field=fields)
-
-    for field in ("collect", "eval"):
-        act = collected if field == "collect" else evaluated
-        if field in fields:
-            assert len(act(policy)) == 4
-        else:
-            with pytest.raises(RuntimeError, match=field):
-                act(policy)
 
 
 @every_kind
@@ -328,20 +299,6 @@ def test_a_broken_target_is_refused_and_leaves_the_weights_alone(make, fill, kin
     with pytest.raises(DivergedError, match=f"{current.index[3]}"):
         policy.learn_mode.forward([current, target])
     assert all(map(torch.equal, before, policy._model.parameters()))
-
-
-@every_kind
-def test_learning_goes_on_exactly_from_its_state(make, fill, kind):
-    one = make(kind)
-    data = batch_of(one, fill)
-    one.learn_mode.forward(data)
-    other = make(kind)
-    other.learn_mode.load_state_dict(one.learn_mode.state_dict())
-
-    ours, theirs = ([p.learn_mode.forward(data) for _ in range(2)] for p in (one, other))
-    for told, expected in zip(ours, theirs, strict=True):
-        assert all(np.array_equal(told[name], expected[name]) for name in told)
-    assert same(collected(one), collected(other))
 
 
 @every_kind

@@ -15,6 +15,7 @@ def lz_register_envs() -> list[EnvSpec]:
             config="lzcore.envs.config:GameSettings",
             summary='Games of OpenSpiel, such as "open_spiel/connect_four(rows=5)".',
             prefix="open_spiel",
+            example="open_spiel/tic_tac_toe",
         )
     ]
 

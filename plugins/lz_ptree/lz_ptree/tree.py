@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lz_ptree import checks, gumbel
+from lz_ptree import gumbel
 from lz_ptree.arrays import NONE, Forest, as_vectors
 from lz_ptree.chance import choose_outcome, outcome_draw
 from lz_ptree.functions import Flags, Floats, Ints
@@ -19,6 +19,7 @@ from lz_ptree.nodes import Nodes
 from lz_ptree.scores import choose_edge, exploration_table
 from lzcore.base.seeding import uniform
 from lzcore.base.tree import Array, Evaluation, Leaves, Reuse, SearchResult
+from lzcore.base.treechecks import check_backup, check_start
 from lzcore.base.treespec import TreeSpec
 
 
@@ -53,16 +54,8 @@ class NumpyTree:
         reuse: Reuse | None = None,
     ) -> None:
         """Begin B new searches at evaluated roots; arguments as in `lzcore.base.tree.Tree`."""
-        b = checks.root_count(evaluation)
-        allowed = self._check_roots(b, evaluation, legal_actions)
-        if to_play is not None:
-            checks.players(to_play, "to_play", (b,), b)
-        checks.counter_seeds(self.spec, seeds, b)
-        if noise is not None:
-            checks.root_noise(self.spec, noise, allowed)
-        if reuse is not None:
-            checks.reused(self.spec, reuse, allowed)
-
+        allowed = check_start(self.spec, evaluation, legal_actions, to_play, seeds, noise, reuse)
+        b = len(allowed)
         own_seeds = np.zeros(b, dtype=np.uint64) if seeds is None else seeds.copy()
         self._forest = f = Forest(self.spec, b, own_seeds)
         f.visit_count[:, 0] = 1
@@ -75,19 +68,6 @@ class NumpyTree:
         self._num_evaluations = np.zeros(b, dtype=np.int32)
         self._num_roots, self._simulation, self._selected = b, 0, False
         self._expand_root = self.spec.root_expand_all  # the next select names all root edges
-
-    def _check_roots(self, b: int, evaluation: Evaluation, legal_actions: Array | None) -> Flags:
-        """Check what is said of the roots, and return (B, A) what is legal there."""
-        every, none = np.ones(b, dtype=np.bool_), np.zeros(b, dtype=np.bool_)
-        known = Evaluation(evaluation.value, evaluation.logits)
-        checks.check_evaluation(self.spec, known, every, none, b, is_root=True)
-        allowed = np.ones((b, self.spec.num_actions), dtype=np.bool_)
-        if legal_actions is not None:
-            allowed = legal_actions
-            checks.legal(self.spec, allowed, "legal_actions", every, none, b)
-        if evaluation.actions is not None:
-            checks.sampled(self.spec, evaluation.actions, every, allowed, b)
-        return allowed
 
     def _write_root_edges(self, allowed: Flags, actions: Array | None, noise: Array | None) -> None:
         """Write the priors of the roots, and put the noise where the rule wants it."""
@@ -232,8 +212,7 @@ class NumpyTree:
             raise RuntimeError("backup was called without a select before it. Call select first.")
         b, f, leaf = self._num_roots, self._forest, self._leaf
         root = np.arange(len(leaf.node)) % b
-        chance_unless_told = ~leaf.is_outcome & (self.spec.num_chance_outcomes > 0)
-        checks.check_evaluation(self.spec, evaluation, leaf.needs_evaluation, chance_unless_told, b)
+        check_backup(self.spec, evaluation, leaf, b)
         read = np.flatnonzero(leaf.needs_evaluation)
         self._store(_rows(evaluation, read), root[read], leaf.parent[read], read)
         self._num_evaluations += leaf.needs_evaluation.reshape(-1, b).sum(axis=0, dtype=np.int32)

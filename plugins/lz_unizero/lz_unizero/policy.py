@@ -219,7 +219,7 @@ class UniZeroPolicy(MuZeroPolicy):
         self, unrolled: Unrolled, batch: CurrentBatch, target: TargetBatch
     ) -> dict[str, Tensor]:
         """Return losses of single steps, (K, B) each; the last one may have no `obs_loss`."""
-        model, head_loss = self._model, losses.head_loss
+        model, head_loss = self._model, self._head_loss
         value, reward = target.target_value.T[:-1], target.target_reward.T[:-1]
         return {
             "obs_loss": self._obs_loss(unrolled.more, batch.obs),

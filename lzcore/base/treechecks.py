@@ -1,19 +1,74 @@
-"""What a tree refuses, said so that the caller can mend it.
+"""What every tree refuses, said so that the caller can mend it.
+
+A tree calls `check_start` and `check_backup` before it changes anything.
 
 Shape letters: B roots searched together, R states evaluated together (row r belongs to root
 r % B), E edges of a decision node, A discrete actions, C chance outcomes, W numbers in a row of
 logits, K sampled actions, D numbers of a continuous action.
 """
 
-import numpy as np
+from typing import TypeAlias
 
-from lz_ptree.functions import Flags
-from lzcore.base.tree import Array, Evaluation, Reuse
+import numpy as np
+import numpy.typing as npt
+
+from lzcore.base.tree import Array, Evaluation, Leaves, Reuse
 from lzcore.base.treespec import TreeSpec
 
+Flags: TypeAlias = npt.NDArray[np.bool_]
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _MOST = np.finfo(np.float32).max  # a search multiplies and squares numbers, which must not overflow
 _BOOL = (np.dtype(np.bool_),)
+
+
+# --- the two calls that take arrays ---------------------------------------------------------------
+
+
+def check_start(
+    spec: TreeSpec,
+    evaluation: Evaluation,
+    legal_actions: Array | None = None,
+    to_play: Array | None = None,
+    seeds: Array | None = None,
+    noise: Array | None = None,
+    reuse: Reuse | None = None,
+) -> Flags:
+    """Check the arguments of `Tree.start`; ValueError names the first at fault.
+
+    Returns:
+        (B, A) what is legal at the roots.
+    """
+    b = root_count(evaluation)
+    every, none = np.ones(b, dtype=np.bool_), np.zeros(b, dtype=np.bool_)
+    known = Evaluation(evaluation.value, evaluation.logits)
+    check_evaluation(spec, known, every, none, b, is_root=True)
+    allowed = np.ones((b, spec.num_actions), dtype=np.bool_)
+    if legal_actions is not None:
+        allowed = legal_actions
+        legal(spec, allowed, "legal_actions", every, none, b)
+    if evaluation.actions is not None:
+        sampled(spec, evaluation.actions, every, allowed, b)
+    if to_play is not None:
+        players(to_play, "to_play", (b,), b)
+    counter_seeds(spec, seeds, b)
+    if noise is not None:
+        root_noise(spec, noise, allowed)
+    if reuse is not None:
+        reused(spec, reuse, allowed)
+    return allowed
+
+
+def check_backup(spec: TreeSpec, evaluation: Evaluation, leaves: Leaves, num_roots: int) -> None:
+    """Check the argument of `Tree.backup`; ValueError names the first array at fault.
+
+    Args:
+        spec: of the search.
+        evaluation: of the leaves.
+        leaves: as `select` named them.
+        num_roots: B.
+    """
+    chance_unless_told = ~leaves.is_outcome & (spec.num_chance_outcomes > 0)
+    check_evaluation(spec, evaluation, leaves.needs_evaluation, chance_unless_told, num_roots)
 
 
 # --- evaluations ---------------------------------------------------------------------------------
@@ -225,7 +280,8 @@ def _not_rising(actions: Array, allowed: Flags) -> Flags:
     may_be = np.take_along_axis(allowed, np.where(known, actions, 0), axis=1) & known
     before = np.pad(actions, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
     rises = (actions > before) & ((before >= 0) | (np.arange(actions.shape[1]) == 0))
-    return ~((rises & may_be) | (actions == -1)).all(axis=1) | (actions[:, 0] == -1)
+    wrong: Flags = ~((rises & may_be) | (actions == -1)).all(axis=1) | (actions[:, 0] == -1)
+    return wrong
 
 
 # --- what only a root has ------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Corridors of any length; `plugin.py` names what it brings."""

@@ -1,0 +1,1 @@
+"""The cross-entropy method; `plugin.py` names what it brings."""

@@ -1,0 +1,1 @@
+"""Settings by environment, as TOML files."""

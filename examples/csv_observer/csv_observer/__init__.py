@@ -1,0 +1,1 @@
+"""Evaluations as a CSV file; `plugin.py` names what it brings."""

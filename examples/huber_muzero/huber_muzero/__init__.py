@@ -1,0 +1,1 @@
+"""MuZero with a Huber loss; `plugin.py` names what it brings."""

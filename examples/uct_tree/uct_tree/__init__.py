@@ -1,0 +1,1 @@
+"""A plugin of lzcore; `plugin.py` names what it brings."""

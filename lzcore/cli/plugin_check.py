@@ -1,0 +1,118 @@
+"""`lz plugin check`: holds a distribution, or one component, to what its kind promises."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import click
+
+from lzcore.base.errors import UnknownNameError
+from lzcore.registry import Component, Registry, get_registry
+
+_WORDS = {"policies": "policy", "models": "model", "trees": "tree", "buffers": "buffer"}
+
+
+@attrs.frozen
+class Told:
+    """What came of the checks of one subject."""
+
+    subject: str
+    passed: list[str] = attrs.Factory(list)  # names of checks
+    failed: dict[str, str] = attrs.Factory(dict)  # name -> what was wrong, one line
+    left_out: dict[str, str] = attrs.Factory(dict)  # name -> why it was not held to it
+
+
+@click.command("check")
+@click.argument("name", metavar="NAME")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def check(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Hold the distribution or component NAME to what its kind promises.
+
+    Of a distribution, all of its components are tried, each on a small scale. The same checks
+    make tests by lzcore.testing.parametrize_with_checks.
+
+    Exit status: 0 if every check passed, 1 if one failed, 2 for a name that is not known.
+    """
+    registry = get_registry()
+    try:
+        subjects, unchecked = _subjects(name, registry)
+    except UnknownNameError as err:
+        raise click.UsageError(str(err)) from err
+    results = []
+    for subject in subjects:
+        results.append(_held(subject))
+        if not as_json:
+            click.echo("\n".join(_lines(results[-1])))
+    passed, failed = (sum(len(getattr(r, n)) for r in results) for n in ("passed", "failed"))
+    if as_json:
+        subject_facts = [attrs.asdict(result) for result in results]
+        totals = {"name": name, "passed": passed, "failed": failed, "not_checked": unchecked}
+        click.echo(json.dumps({**totals, "subjects": subject_facts}, indent=2))
+    else:
+        for what in unchecked:
+            click.echo(f"{what}: nothing more is checked than that it can be used.")
+        click.echo(f"{passed} passed, {failed} failed.")
+    ctx.exit(1 if failed else 0)
+
+
+def _subjects(name: str, registry: Registry) -> tuple[list[Any], list[str]]:
+    """Return what is checked under a name, and which components have no checks of their own."""
+    from lzcore.testing.subject import Subject
+
+    first = Subject(name, registry=registry)
+    if first.kind != "plugin":
+        return [first], []
+    known = [c for c in registry.components() if c.distribution == first.distribution]
+    usable = [c for c in known if c.state != "broken"]  # the plugin's own checks tell of others
+    found = [first, *_watching(first)]
+    for component in usable:
+        found += _of_component(component, registry)
+    others = [c for c in usable if c.kind not in (*_WORDS, "envs")]
+    return found, [f"{c.spec.word} {c.name!r}" for c in others]
+
+
+def _watching(plugin: Any) -> list[Any]:
+    """Return the observers of a distribution as a subject, if it has some."""
+    from lzcore.testing.observers import watches
+    from lzcore.testing.subject import Subject
+
+    has_some = bool(watches(plugin))
+    return [Subject(plugin.name, "observer", registry=plugin.registry)] if has_some else []
+
+
+def _of_component(component: Component, registry: Registry) -> Iterator[Any]:
+    from lzcore.testing.simulators import has_rules
+    from lzcore.testing.subject import Subject
+
+    if component.kind in _WORDS:
+        yield Subject(component.qualified, _WORDS[component.kind], registry=registry)
+    if component.kind == "envs":
+        yield Subject(component.qualified, "env", registry=registry)
+        rules = Subject(component.name, "simulator", registry=registry)
+        if has_rules(rules):
+            yield rules
+
+
+def _held(subject: Any) -> Told:
+    """Run every check of a subject."""
+    from lzcore.testing.kit import checks_for, left_out
+
+    told = Told(str(subject), left_out=left_out(subject))
+    for one in checks_for(subject):
+        try:
+            one.function(subject)
+        except AssertionError as err:
+            told.failed[one.name] = str(err).removeprefix(f"{subject}: ")
+        else:
+            told.passed.append(one.name)
+    return told
+
+
+def _lines(told: Told) -> Iterator[str]:
+    """Yield a line for the subject, and one for each check that did not pass."""
+    count = f"{len(told.passed)} passed" + f", {len(told.failed)} failed" * bool(told.failed)
+    yield f"{told.subject}: {count}"
+    yield from (f"  failed    {name}: {said}" for name, said in told.failed.items())
+    yield from (f"  left out  {name}: {why}." for name, why in told.left_out.items())

@@ -1,0 +1,214 @@
+"""Each check of distributions is kept by a right one, and broken by one wrong in just that."""
+
+import importlib
+import itertools
+import json
+from textwrap import dedent
+
+import pytest
+from click.testing import CliRunner
+from kit_fakes import point_of
+
+from lzcore.cli.main import main
+from lzcore.registry import Registry
+from lzcore.testing import kit, plugins
+from lzcore.testing.subject import Subject
+
+GOOD = """
+from lzcore.registry import BufferSpec, PolicySpec, hookimpl
+
+LZ_API = 1
+SUMMARY = "Keeps."
+
+@hookimpl
+def lz_register_buffers():
+    return [BufferSpec(name="mine", buffer=f"lzcore.replay.buffer:ReplayBuffer", summary=SUMMARY)]
+"""
+
+
+_NUMBERS = itertools.count()  # a module of another name for each test
+
+
+@pytest.fixture
+def subject_of(monkeypatch, tmp_path):
+    """A function from the source of a plugin's module to its distribution as a subject."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def subject(*sources):
+        points = []
+        for number, source in enumerate(sources):
+            name = f"plugin_under_check_{next(_NUMBERS)}"
+            (tmp_path / f"{name}.py").write_text(dedent(source))
+            importlib.invalidate_caches()
+            points.append(_Late(name, f"lz-checked-{number}"))
+        return Subject("lz-checked-0", "plugin", registry=Registry(points, limit=""))
+
+    return subject
+
+
+class _Late:
+    """An entry point whose module is imported when it is loaded."""
+
+    def __init__(self, module, distribution):
+        self.name, self.value = distribution, module
+        self.dist = point_of(kit, distribution).dist
+
+    def load(self):
+        return importlib.import_module(self.value)
+
+
+@pytest.mark.parametrize("check", kit.all_checks("plugin"), ids=lambda check: check.name)
+def test_a_right_distribution_keeps_every_promise(subject_of, check):
+    check.function(subject_of(GOOD))
+
+
+NETWORK = 'BufferSpec(name="mine", buffer="collections:OrderedDict", summary="Keeps.")]'
+POLICY = """PolicySpec(
+    name="mine", policy="builtins:int", config="builtins:dict", summary="Plans."
+)]"""
+
+
+def with_policy():
+    text = GOOD.replace("lz_register_buffers", "lz_register_policies")
+    return text[: text.index("BufferSpec(name")] + POLICY
+
+
+def with_buffer(spec):
+    return GOOD[: GOOD.index("BufferSpec(name")] + spec
+
+
+p = plugins
+WRONG = [
+    (
+        p.check_it_is_loaded_without_problems,
+        GOOD.replace("LZ_API = 1", ""),
+        "is broken: .* does not state its hook API",
+    ),
+    (p.check_importing_it_does_nothing_else, "import torch" + GOOD, "loads torch; expected it to"),
+    (p.check_importing_it_does_nothing_else, "print('hello')" + GOOD, "prints 'hello'; expected n"),
+    (
+        p.check_importing_it_does_nothing_else,
+        "import logging; logging.getLogger().setLevel(10)" + GOOD,
+        "changes the level of the root logger; expected an import that changes nothing",
+    ),
+    (
+        p.check_all_that_it_names_can_be_used,
+        GOOD.replace(":ReplayBuffer", ":NoBuffer"),
+        "its buffer 'mine' cannot be used: buffer: .*NoBuffer",
+    ),
+    (
+        p.check_every_component_is_told_in_one_line,
+        GOOD.replace('"Keeps."', '"Keeps.\\nAnd more."'),
+        r"the summary of its buffer 'mine' is 'Keeps\.\\nAnd more\.'; expected one line",
+    ),
+    (
+        p.check_components_are_what_they_are_registered_as,
+        with_buffer(NETWORK),
+        "its buffer 'mine' has no num_transitions, num_episodes, push",
+    ),
+    (
+        p.check_components_are_what_they_are_registered_as,
+        with_policy(),
+        "its policy 'mine' is <class 'int'>.* Expected a class derived from",
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "source", "message"), WRONG)
+def test_a_wrong_distribution_is_named_with_what_is_wrong(subject_of, check, source, message):
+    with pytest.raises(AssertionError, match=rf"^plugin 'lz-checked-0': .*{message}"):
+        check(subject_of(source))
+
+
+def test_a_name_that_two_distributions_claim_is_nobodys(subject_of):
+    with pytest.raises(
+        AssertionError, match=r"its buffer 'mine' is not its own: lz-checked-1 1\.0"
+    ):
+        plugins.check_its_names_are_its_own(subject_of(GOOD, GOOD))
+
+
+def test_a_distribution_asks_for_lzcore(subject_of, monkeypatch):
+    monkeypatch.setattr(plugins, "requires", lambda name: ["torch>=2", "numpy"])
+
+    with pytest.raises(AssertionError, match=r"it requires \['torch>=2', 'numpy'\]; expected lzc"):
+        plugins.check_it_asks_for_lzcore(subject_of(GOOD))
+
+
+def test_every_check_of_distributions_has_one_that_fails_it():
+    tested = {check.__name__ for check, *_ in WRONG}
+    tested |= {"check_its_names_are_its_own", "check_it_asks_for_lzcore"}
+
+    assert tested == {check.name for check in kit.all_checks("plugin")}
+
+
+# --- lz plugin check ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lz(monkeypatch, subject_of):
+    """A function that runs `lz plugin check` where plugins of these sources are installed."""
+
+    def run(*arguments, sources=(GOOD,)):
+        registry = subject_of(*sources).registry
+        monkeypatch.setattr("lzcore.cli.plugin_check.get_registry", lambda: registry)
+        return CliRunner().invoke(main, ["plugin", "check", *arguments])
+
+    return run
+
+
+def test_a_distribution_is_checked_with_all_its_components(lz):
+    done = lz("lz-checked-0")
+
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines() == [
+        "plugin 'lz-checked-0': 7 passed",
+        f"buffer 'lz-checked-0:mine': {len(list(kit.all_checks('buffer')))} passed",
+        f"{7 + len(list(kit.all_checks('buffer')))} passed, 0 failed.",
+    ]
+
+
+def test_what_failed_is_one_line_and_the_status_1(lz):
+    done = lz("lz-checked-0", sources=[with_buffer(NETWORK)])
+
+    assert done.exit_code == 1
+    assert "plugin 'lz-checked-0': 6 passed, 1 failed" in done.output
+    line = next(line for line in done.output.splitlines() if "registered_as" in line)
+    assert line.startswith(
+        "  failed    check_components_are_what_they_are_registered_as: its buffer 'mine' has no"
+    )
+
+
+def test_one_component_can_be_checked_alone(lz):
+    done = lz("mine")
+
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("buffer 'mine': ")
+    assert len(done.output.splitlines()) == 2
+
+
+def test_json_tells_every_check_by_name(lz):
+    done = lz("lz-checked-0", "--json", sources=[GOOD.replace("Keeps.", "K" * 101)])
+    told = json.loads(done.output)
+
+    assert done.exit_code == 1
+    assert (told["name"], told["failed"]) == ("lz-checked-0", 1)
+    first, second = told["subjects"]
+    assert list(first["failed"]) == ["check_every_component_is_told_in_one_line"]
+    assert second["passed"] == [check.name for check in kit.all_checks("buffer")]
+    assert told["passed"] == len(first["passed"]) + len(second["passed"])
+
+
+def test_an_unknown_name_is_a_usage_error_with_the_nearest(lz):
+    done = lz("lz-checkd-0")
+
+    assert done.exit_code == 2
+    assert "Did you mean 'lz-checked-0'?" in done.output
+
+
+def test_the_core_is_checked_too_and_says_what_it_left_out(lz):
+    done = lz("lzcore")
+
+    assert done.exit_code == 0, done.output
+    assert "  left out  check_it_asks_for_lzcore: it is the core itself." in done.output
+    assert "simulator 'game' on game/lzcore.testing.noughts:Noughts: 7 passed" in done.output
+    assert "runner 'local': nothing more is checked than that it can be used." in done.output
