@@ -29,8 +29,14 @@ SMALL = {
     "eval_freq": 50,
     "run.tensorboard": False,
     "run.eval_episodes": 10,
-    "model.latent_state_dim": 32,
     "model.support_scale": 10,
+}
+LATENT = {"model.latent_state_dim": 32}
+WORLD = {
+    "model.world_model_cfg.embed_dim": 32,
+    "model.world_model_cfg.max_blocks": 3,
+    "model.world_model_cfg.context_length": 4,
+    "num_unroll_steps": 3,
 }
 DISCRETE = {
     "muzero": ("muzero", {}),
@@ -47,7 +53,8 @@ DISCRETE = {
 
 def train(policy, env, out, **given):
     """Train, where a warning is an error; return the outcome and an agent."""
-    outcome = lzcore.train(policy, env=env, out=out, **{**SMALL, **given})
+    network = WORLD if "unizero" in policy else LATENT
+    outcome = lzcore.train(policy, env=env, out=out, **{**SMALL, **network, **given})
     return outcome, lzcore.Agent.load(out, env=env)
 
 
@@ -81,7 +88,7 @@ def test_a_policy_learns_to_open_the_lock(name, tmp_path):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("policy", ["sampled_muzero", "sampled_efficientzero"])
+@pytest.mark.parametrize("policy", ["sampled_muzero", "sampled_efficientzero", "sampled_unizero"])
 def test_a_policy_of_vectors_learns_to_turn_the_dial(policy, tmp_path):
     outcome, agent = train(
         policy, Dial, tmp_path / "run", max_env_steps=3000, stop_value=0.9 * Dial.steps

@@ -104,23 +104,27 @@ VECTORS = {
     "random_collect_episode_num": 8,
     "num_unroll_steps": 3,
     "model.num_of_sampled_actions": 4,
-    "model.lstm_hidden_size": 16,
     "model.support_scale": 10,
     "num_segments": 8,
     "game_segment_length": 3,
     "run.max_env_steps": 120,
 }
+OF_VECTORS = {
+    "sampled_efficientzero": RUN | VECTORS | {"model.lstm_hidden_size": 16},
+    "sampled_unizero": WINDOWS | VECTORS | {"model.world_model_cfg.max_blocks": 3},
+}
 
 
 @pytest.mark.slow
-def test_a_policy_of_vectors_killed_anywhere_and_resumed_equals_a_run_that_was_not(tmp_path):
+@pytest.mark.parametrize("name", OF_VECTORS)
+def test_a_policy_of_vectors_killed_anywhere_and_resumed_equals_one_that_was_not(name, tmp_path):
     here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     policy = "lz_muzero.policy.MuZeroPolicy"
     kills = ((f"{policy}._search", 30), (f"{policy}._forward_learn", 3), ("os.replace", 6))
     run_and_kill(
-        "sampled_efficientzero",
+        name,
         "learning_envs:Dial",
-        RUN | VECTORS,
+        OF_VECTORS[name],
         kills,
         tmp_path,
         {**os.environ, "PYTHONPATH": here},

@@ -24,12 +24,12 @@ def test_simnorm_is_a_softmax_in_each_group():
     assert SimNorm(4, group=2)(x)[0].tolist() == pytest.approx([0.25, 0.75, 0.5, 0.5])
 
 
-@pytest.mark.parametrize("shape", [(3, 16), (3, 16, 6, 7), (3, 16, 1, 1)])
+@pytest.mark.parametrize("shape", [(3, 16), (0, 16), (3, 16, 6, 7), (3, 16, 1, 1)])
 def test_simnorm_groups_sum_to_one_whatever_the_size_of_the_map(shape):
     y = SimNorm(16)(draw(*shape))
 
     assert y.shape == shape
-    sums = y.view(3, 2, 8, -1).sum(2)
+    sums = y.view(shape[0], 2, 8, math.prod(shape[2:])).sum(2)
     assert torch.allclose(sums, torch.ones_like(sums))
 
 

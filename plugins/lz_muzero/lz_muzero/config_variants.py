@@ -20,7 +20,7 @@ from lz_muzero.config import (
     MuZeroModelSettings,
 )
 from lzcore.base import setting
-from lzcore.base.config import Only
+from lzcore.base.config import Only, Settings
 from lzcore.base.toml import show
 from lzcore.base.treespec import ChanceSelect, PriorMode, SampleMode
 
@@ -188,13 +188,10 @@ class SampledMuZeroModelSettings(VariantModelSettings):
     )
 
 
-@attrs.frozen(kw_only=True)
-class SampledMuZeroConfig(MuZeroConfig):
-    """Sampled MuZero: searches among actions that it draws, vectors too."""
+@attrs.frozen(kw_only=True, slots=False)  # beside the settings of another policy
+class SampledSettings(Settings):
+    """What a policy whose searches draw their actions sets, whatever they plan in."""
 
-    model: SampledMuZeroModelSettings = setting(
-        attrs.Factory(SampledMuZeroModelSettings), "The network."
-    )
     reuse_search: bool = _no_reuse("draws its actions")
     sampled_algo: bool = setting(True, "Whether actions are sampled.", check=BY_NAME)
     sample_mode: SampleMode = setting(
@@ -225,11 +222,6 @@ class SampledMuZeroConfig(MuZeroConfig):
     init_w: float = setting(
         3e-3, "Range of the first weights of means and spreads.", check=POSITIVE
     )
-    ssl_loss_weight: float = setting(
-        2.0, "Weight of the consistency of imagined with observed latents.", check=WEIGHT
-    )
-    optim_type: Literal["SGD", "Adam", "AdamW"] = setting("AdamW", "The optimiser.")
-    learning_rate: float = setting(1e-4, "Step size.", check=WEIGHT)
     lr_piecewise_constant_decay: bool = setting(
         False, "Learning rate times 1, then 0.1, then 0.01."
     )
@@ -238,9 +230,6 @@ class SampledMuZeroConfig(MuZeroConfig):
     )
     max_train_iter: int = setting(
         1_000_000, "Where cos_lr_scheduler ends.", unit="learn steps", check=COUNT, extension=True
-    )
-    lstm_horizon_len: int = setting(
-        5, "No effect: there is no value prefix.", check=COUNT, noop=True
     )
 
     def conflicts(self) -> Iterator[str]:
@@ -251,6 +240,23 @@ class SampledMuZeroConfig(MuZeroConfig):
                 "cos_lr_scheduler and lr_piecewise_constant_decay both set the learning rate; "
                 "set one of them to false."
             )
+
+
+@attrs.frozen(kw_only=True)
+class SampledMuZeroConfig(SampledSettings, MuZeroConfig):
+    """Sampled MuZero: searches among actions that it draws, vectors too."""
+
+    model: SampledMuZeroModelSettings = setting(
+        attrs.Factory(SampledMuZeroModelSettings), "The network."
+    )
+    ssl_loss_weight: float = setting(
+        2.0, "Weight of the consistency of imagined with observed latents.", check=WEIGHT
+    )
+    optim_type: Literal["SGD", "Adam", "AdamW"] = setting("AdamW", "The optimiser.")
+    learning_rate: float = setting(1e-4, "Step size.", check=WEIGHT)
+    lstm_horizon_len: int = setting(
+        5, "No effect: there is no value prefix.", check=COUNT, noop=True
+    )
 
 
 # --- Sampled EfficientZero ------------------------------------------------------------------------

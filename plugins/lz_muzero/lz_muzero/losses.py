@@ -36,6 +36,13 @@ class Unrolled(NamedTuple):
             torch.stack([step.policy_logits for step in steps]),
         )
 
+    def aligned(self, values: Tensor) -> Tensor:
+        """Put what a batch holds of its positions, (B, K + 1, ...), beside policies, (T, B, ...).
+
+        T is K + 1, or fewer where a variant has policies of fewer steps.
+        """
+        return values.transpose(0, 1)[: len(self.policy_logits)]
+
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """Return -sum target * log_softmax(logits), (...,): 0 where the target is all zeros.

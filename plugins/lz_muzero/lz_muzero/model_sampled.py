@@ -27,11 +27,6 @@ class SampledMuZeroNetwork(MuZeroNetwork):
     activation: ClassVar[str] = "gelu"
     head_hidden: ClassVar[tuple[int, ...]] = (256,)
 
-    def set_init_range(self, init_w: float) -> None:
-        """Draw the last layers of a Gaussian policy anew, within +-init_w; nothing to do else."""
-        if isinstance(self.prediction.policy, ReparameterizationHead):
-            self.prediction.policy.set_init_range(init_w)
-
     def _make_policy(self, num_actions: int) -> nn.Module:
         if not self._cfg.continuous_action_space:
             return super()._make_policy(num_actions)

@@ -211,7 +211,7 @@ class MuZeroPolicy(TargetingPolicy):
         model, head_loss = self._model, self._head_loss
         value, reward = target.target_value.T, target.target_reward.T[:-1]
         return {
-            "policy_loss": self._policy_loss(unrolled, batch, target),
+            "policy_loss": self._policy_loss(unrolled, batch, target).sum(0),
             "value_loss": head_loss(unrolled.value, value, model.value_support).sum(0),
             f"{self.reward_name}_loss": head_loss(
                 unrolled.reward, reward, model.reward_support
@@ -225,8 +225,9 @@ class MuZeroPolicy(TargetingPolicy):
         return losses.head_loss(output, scalars, support)
 
     def _policy_loss(self, unrolled: Unrolled, batch: CurrentBatch, target: TargetBatch) -> Tensor:
-        policy = target.target_policy.transpose(0, 1)
-        return losses.cross_entropy(unrolled.policy_logits, policy).sum(0)
+        """Return how far policies are from the searches', (T, B) for the T steps of `unrolled`."""
+        policy = unrolled.aligned(target.target_policy)
+        return losses.cross_entropy(unrolled.policy_logits, policy)
 
     def _entropy(self, policy_logits: Tensor) -> Tensor:
         """Return the entropy of policies (..., A), (...,) in nats."""

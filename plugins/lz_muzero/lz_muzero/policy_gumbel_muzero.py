@@ -89,9 +89,8 @@ class GumbelMuZeroPolicy(MuZeroPolicy):
         return GumbelBatch(**super()._current_batch(windows)._asdict(), improved_policy=improved)
 
     def _policy_loss(self, unrolled: Unrolled, batch: Any, target: TargetBatch) -> Tensor:
-        improved = batch.improved_policy.transpose(0, 1)
-        apart = losses.kl_divergence(unrolled.policy_logits, improved)
-        return (apart * batch.mask.T).sum(0)
+        improved, mask = (unrolled.aligned(x) for x in (batch.improved_policy, batch.mask))
+        return losses.kl_divergence(unrolled.policy_logits, improved) * mask
 
 
 def _improved(found: SearchResult) -> Array:

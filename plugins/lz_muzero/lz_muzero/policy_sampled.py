@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lz_muzero import decisions, losses_sampled, sampling, shapes
+from lz_muzero import decisions, losses, losses_sampled, sampling, shapes
 from lz_muzero.acting import COIN, PICK, SLOTS, Planner
 from lz_muzero.config import MuZeroConfig
 from lz_muzero.config_variants import SampledMuZeroConfig
 from lz_muzero.decisions import Array, Asked
-from lz_muzero.losses import Unrolled, target_entropy
-from lz_muzero.model_sampled import SampledMuZeroNetwork
+from lz_muzero.losses import Unrolled
+from lz_muzero.model_sampled import ReparameterizationHead
 from lz_muzero.monitor import ANALYSIS
 from lz_muzero.policy import MuZeroPolicy
 from lz_muzero.sampling import Slots
@@ -94,10 +94,12 @@ class SampledMuZeroPolicy(MuZeroPolicy):
 
     def _create_model(self, cfg: Any, model: nn.Module | None) -> nn.Module:
         made = super()._create_model(cfg, model)
-        if model is None and isinstance(made, SampledMuZeroNetwork):
+        if model is None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(stream_key(cfg.seed, "policy head"))
-                made.set_init_range(cfg.init_w)
+                for part in made.modules():
+                    if isinstance(part, ReparameterizationHead):
+                        part.set_init_range(cfg.init_w)
         return made
 
     def _init_shared(self) -> None:
@@ -208,9 +210,11 @@ class SampledMuZeroPolicy(MuZeroPolicy):
     # --- batches to losses ----------------------------------------------------------------------
 
     def _policy_loss(self, unrolled: Unrolled, batch: Any, target: TargetBatch) -> Tensor:
-        visits = target.target_policy.transpose(0, 1)
-        actions = batch.root_sampled_actions.transpose(0, 1)
-        return (self._slot_loss(unrolled.policy_logits, visits, actions) * batch.mask.T).sum(0)
+        visits, actions, mask = (
+            unrolled.aligned(x)
+            for x in (target.target_policy, batch.root_sampled_actions, batch.mask)
+        )
+        return self._slot_loss(unrolled.policy_logits, visits, actions) * mask
 
     def _slot_loss(self, policy_logits: Tensor, visits: Tensor, actions: Tensor) -> Tensor:
         """Compare policies (..., A) or (..., 2 D) with visits (..., Ks) of actions (..., Ks, D)."""
@@ -282,7 +286,13 @@ class SampledMuZeroPolicy(MuZeroPolicy):
         actions = child_sampled_actions_batch[:, unroll_step]
         loss = self._slot_loss(policy_logits, visits, actions)
         entropy = self._entropy(policy_logits) * mask
-        return policy_loss + loss * mask, entropy, -entropy, target_entropy(visits) * mask, actions
+        return (
+            policy_loss + loss * mask,
+            entropy,
+            -entropy,
+            losses.target_entropy(visits) * mask,
+            actions,
+        )
 
     @torch.no_grad()
     def _metrics(
@@ -295,11 +305,10 @@ class SampledMuZeroPolicy(MuZeroPolicy):
         told = super()._metrics(unrolled, parts, batch, target)
         if not self._vectors:
             return told
-        known = batch.mask.bool()
-        mu, sigma = unrolled.policy_logits.transpose(0, 1)[known].chunk(2, dim=-1)
-        for name, x in zip(
-            _OF_VECTORS, (mu, sigma, batch.root_sampled_actions[known]), strict=True
-        ):
+        known = unrolled.aligned(batch.mask).bool()
+        mu, sigma = unrolled.policy_logits[known].chunk(2, dim=-1)
+        drawn = unrolled.aligned(batch.root_sampled_actions)[known]
+        for name, x in zip(_OF_VECTORS, (mu, sigma, drawn), strict=True):
             told |= {f"{name}_max": x.max(), f"{name}_min": x.min(), f"{name}_mean": x.mean()}
         return told
 
@@ -312,7 +321,7 @@ def _unsearched(slots: Slots, value: Array, logits: Array) -> SearchResult:
     return found._replace(sampled_actions=slots.actions)
 
 
-def drift(cfg: SampledMuZeroConfig) -> str | None:
+def drift(cfg: Any) -> str | None:
     """Return how the policy would move although all actions are worth the same; None: it stays.
 
     Where values are equal, visits follow the prior, and the loss should leave such a policy as it

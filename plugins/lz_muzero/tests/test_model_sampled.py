@@ -182,14 +182,12 @@ def test_means_are_bounded_only_if_asked_for():
 
 
 def test_the_first_weights_lie_within_their_range():
-    model = vectors(**VECTORS)
-    policy = model.prediction.policy
+    policy = vectors(**VECTORS).prediction.policy
     for limit in (3e-3, 0.5):
-        model.set_init_range(limit)
+        policy.set_init_range(limit)
         for layer in (policy.mu, policy.log_sigma_layer):
             largest = max(p.abs().max().item() for p in layer.parameters())
             assert 0.5 * limit < largest <= limit
-    vectors().set_init_range(0.5)  # numbered actions have no such layers
 
 
 def test_no_decay_pulls_at_an_independent_spread():

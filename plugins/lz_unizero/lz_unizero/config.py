@@ -6,7 +6,7 @@ but belongs to saving, then that table, and the policy's own settings: MuZero's 
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import attrs
 from attrs import validators as v
@@ -330,6 +330,11 @@ class UniZeroModelSettings(ModelSettings):
         """A, or D where actions are vectors."""
         return self.world_model_cfg.action_space_size
 
+    @property
+    def action_dim(self) -> int | None:
+        """D; None: actions are numbered."""
+        return self.action_size if self.continuous_action_space else None
+
 
 # --- the policy -----------------------------------------------------------------------------------
 
@@ -337,6 +342,8 @@ class UniZeroModelSettings(ModelSettings):
 @attrs.frozen(kw_only=True)
 class UniZeroConfig(MuZeroConfig):
     """UniZero: plans with a transformer that remembers what was seen and done."""
+
+    takes_vectors: ClassVar[bool] = False  # as actions
 
     model: UniZeroModelSettings = setting(  # type: ignore[assignment]  # has what is read of it
         attrs.Factory(UniZeroModelSettings), "The network."
@@ -429,7 +436,7 @@ class UniZeroConfig(MuZeroConfig):
         return found
 
     def conflicts(self) -> Iterator[str]:
-        """A window of learning is one of the network; actions are numbered."""
+        """A window of learning is one of the network; actions are of a kind that is taken."""
         yield from super().conflicts()
         longest = self.model.world_model_cfg.max_blocks
         if self.num_unroll_steps > longest:
@@ -438,8 +445,8 @@ class UniZeroConfig(MuZeroConfig):
                 f"max_blocks {longest}: the network reads no longer window; lower the one, or "
                 "raise the other and with it max_tokens."
             )
-        if self.model.continuous_action_space:
+        if self.model.continuous_action_space and not self.takes_vectors:
             yield (
                 "model.continuous_action_space is true, but unizero chooses among numbered "
-                "actions, and sampled_muzero takes vectors; set it to false."
+                "actions, and sampled_unizero takes vectors; set it to false."
             )

@@ -4,7 +4,7 @@ Observations are kept, not what the network made of them, so that nothing here o
 that made it.
 
 Shape letters: N environments that are ready, H most steps of a history, h remembered ones, O one
-stacked observation.
+stacked observation, D numbers of an action that is a vector.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,22 +15,28 @@ import torch
 from lz_muzero.decisions import Array
 from torch import Tensor
 
-from lz_unizero.inference import History
+from lz_unizero.inference import History, no_actions
 
 
 class Past(NamedTuple):
     """The steps before the next root of one environment, oldest first; h is below H."""
 
     observation: Tensor  # (h, *O) float32, on the model's device
-    action: Tensor  # (h,) int64, taken there
+    action: Tensor  # (h,) int64, or (h, D) float32, taken there
 
 
 class Histories:
     """Remembers the steps of each environment of one mode."""
 
-    def __init__(self, steps: int) -> None:
-        """Begin with nothing remembered; histories grow to `steps` (H), the root included."""
+    def __init__(self, steps: int, action_dim: int | None = None) -> None:
+        """Begin with nothing remembered.
+
+        Args:
+            steps: H, to which histories grow, the root included.
+            action_dim: D; None: actions are numbered.
+        """
         self._steps = steps
+        self._action_dim = action_dim
         self._pasts: dict[int, Past] = {}
         self._latest: History | None = None  # of N roots, those last asked for
 
@@ -40,7 +46,7 @@ class Histories:
         before = np.array([0 if past is None else len(past.action) for past in pasts])
         longest = int(before.max())
         seen = observation.new_zeros(len(pasts), longest + 1, *observation.shape[1:])
-        taken = torch.zeros(len(pasts), longest, dtype=torch.int64, device=observation.device)
+        taken = no_actions((len(pasts), longest), self._action_dim, observation.device)
         for row, (past, steps) in enumerate(zip(pasts, before, strict=True)):
             if past is not None:
                 seen[row, :steps], taken[row, :steps] = past
@@ -50,7 +56,12 @@ class Histories:
         return self._latest
 
     def follow(self, env_id: Array, action: Array) -> None:
-        """Remember the roots last asked for, of these environments, and the (N,) actions taken."""
+        """Remember the roots last asked for, of environments (N,), and what was done there.
+
+        Args:
+            env_id: (N,) int64.
+            action: (N,) int64, or (N, D) float32.
+        """
         assert self._latest is not None
         seen, taken, length, _ = self._latest
         done = torch.from_numpy(action).to(taken)[:, None]

@@ -29,10 +29,22 @@ class History(NamedTuple):
     latent: Tensor | None = None
 
     @classmethod
-    def of(cls, observation: Tensor) -> "History":
-        """Begin with observations (B, *O) of which nothing came before; actions are numbers."""
-        empty = torch.zeros(len(observation), 0, dtype=torch.int64, device=observation.device)
+    def of(cls, observation: Tensor, action_dim: int | None = None) -> "History":
+        """Begin with observations (B, *O) of which nothing came before.
+
+        Args:
+            observation: float32, on the model's device.
+            action_dim: D; None: actions are numbered.
+        """
+        empty = no_actions((len(observation), 0), action_dim, observation.device)
         return cls(observation[:, None], empty, np.ones(len(observation), np.int64))
+
+
+def no_actions(shape: tuple[int, ...], action_dim: int | None, device: torch.device) -> Tensor:
+    """Return room for actions: zeros (*shape) int64, or (*shape, D) float32."""
+    if action_dim is None:
+        return torch.zeros(shape, dtype=torch.int64, device=device)
+    return torch.zeros(*shape, action_dim, device=device)
 
 
 class Roots(NamedTuple):

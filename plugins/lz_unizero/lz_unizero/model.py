@@ -130,6 +130,7 @@ class UniZeroModel(nn.Module):
 
     def _draw_weights(self) -> None:
         init_weights(self, self.cfg.norm_type)
+        self.action_tokens.draw_weights()
         for head in (self.policy, self.value, self.reward, self.next_latent):
             if isinstance(head, ReparameterizationHead):
                 head.set_init_range(3e-3)

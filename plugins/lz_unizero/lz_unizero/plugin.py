@@ -7,7 +7,7 @@ LZ_API = 1
 
 @hookimpl
 def lz_register_policies() -> list[PolicySpec]:
-    """UniZero."""
+    """UniZero, and UniZero with sampled actions."""
     return [
         PolicySpec(
             name="unizero",
@@ -17,6 +17,15 @@ def lz_register_policies() -> list[PolicySpec]:
             default_model="UniZeroModel",
             presets="lz_unizero.presets",
             paper="arXiv:2406.10667",
+        ),
+        PolicySpec(
+            name="sampled_unizero",
+            policy="lz_unizero.policy_sampled:SampledUniZeroPolicy",
+            config="lz_unizero.config_sampled:SampledUniZeroConfig",
+            summary="UniZero among sampled actions, vectors of numbers too.",
+            default_model="UniZeroModel",
+            presets="lz_unizero.presets.sampled_unizero",
+            paper="arXiv:2406.10667, arXiv:2104.06303",
         ),
     ]
 

@@ -79,7 +79,8 @@ class UniZeroPolicy(MuZeroPolicy):
         return WorldModelInference(model)  # type: ignore[arg-type]  # a UniZeroModel
 
     def _root_memory(self) -> Histories:
-        return Histories(self._cfg.model.world_model_cfg.context_steps)
+        model = self._cfg.model
+        return Histories(model.world_model_cfg.context_steps, model.action_dim)
 
     def _planner(self, inference: Inference, num_simulations: int, context: Any = None) -> Planner:
         return super()._planner(inference, num_simulations)._replace(context=context)
@@ -91,7 +92,7 @@ class UniZeroPolicy(MuZeroPolicy):
         """Return what roots look back on; where nothing is remembered, the observation alone."""
         seen = self._network_input(asked.observation)
         if planner.context is None:
-            return History.of(seen)
+            return History.of(seen, self._cfg.model.action_dim)
         found: History = planner.context.roots(asked.env_id, seen)
         return found
 
@@ -220,12 +221,11 @@ class UniZeroPolicy(MuZeroPolicy):
         """Return losses of single steps, (K, B) each; the last one may have no `obs_loss`."""
         model, head_loss = self._model, self._head_loss
         value, reward = target.target_value.T[:-1], target.target_reward.T[:-1]
-        visits = target.target_policy.transpose(0, 1)[:-1]
         return {
             "obs_loss": self._obs_loss(unrolled.more, batch.obs),
             "reward_loss": head_loss(unrolled.reward, reward, model.reward_support),
             "value_loss": head_loss(unrolled.value, value, model.value_support),
-            "policy_loss": losses.cross_entropy(unrolled.policy_logits, visits),
+            "policy_loss": self._policy_loss(unrolled, batch, target),
             "policy_entropy": self._entropy(unrolled.policy_logits),
         }
 

@@ -58,6 +58,16 @@ class ActionTokens(nn.Module):
         else:
             self.layers = nn.Embedding(size, width)
 
+    def draw_weights(self) -> None:
+        """Draw the layer of vectors such that tokens of different actions differ from the start.
+
+        N(0, 0.02), as elsewhere, makes them all alike under SimNorm, and it takes hundreds of
+        learn steps until what an action does is seen at all.
+        """
+        for layer in self.layers.children():
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+
     def forward(self, action: Tensor) -> Tensor:
         """(M,) int64, or (M, D) float32 -> (M, E).
 

@@ -1,9 +1,11 @@
 """Small models and policies, and how they are woken."""
 
 import numpy as np
+import pytest
 import torch
 from lz_unizero.model import UniZeroModel
 from lz_unizero.policy import UniZeroPolicy
+from lz_unizero.policy_sampled import SampledUniZeroPolicy
 
 from lzcore.base import ActionSpace, Segment, Spaces
 from lzcore.base.structure import merge
@@ -77,11 +79,31 @@ PICTURES = {
         "world_model_cfg": {"obs_type": "image"},
     }
 }
+POLICIES = {  # what is tested under which name: the class, and settings of it
+    "unizero": (UniZeroPolicy, {}),
+    "numbers": (
+        SampledUniZeroPolicy,
+        {"model": {"num_of_sampled_actions": 2}, "policy_loss_type": "KL"},
+    ),
+    "vectors": (
+        SampledUniZeroPolicy,
+        {
+            "model": {
+                "num_of_sampled_actions": 5,
+                "continuous_action_space": True,
+                "world_model_cfg": {"continuous_action_space": True},
+            }
+        },
+    ),
+}
+every_policy = pytest.mark.parametrize("kind", POLICIES)
+sampled_policies = pytest.mark.parametrize("kind", [*POLICIES][1:])
 
 
-def make_policy(*layers, model=None, enable_field=None, awoken=True, **given):
+def make_policy(*layers, kind="unizero", model=None, enable_field=None, awoken=True, **given):
     """Make a small policy from overrides of SMALL, whose heads are not silent if `awoken`."""
-    policy = UniZeroPolicy(merge(SMALL, *layers, given), model, enable_field)
+    policy_class, own = POLICIES[kind]
+    policy = policy_class(merge(SMALL, own, *layers, given), model, enable_field)
     if awoken:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -99,23 +121,33 @@ def spaces_for(policy):
         frame_shape=(1, *model.observation_shape[1:]) if picture else (4,),
         frame_dtype=np.dtype(np.uint8 if picture else np.float32),
         kind="image" if picture else "vector",
-        action=ActionSpace("discrete", 3),
+        action=ActionSpace("continuous" if model.continuous_action_space else "discrete", 3),
     )
+
+
+def plausible(column, rows, rng):
+    """Values (rows, *shape) of one column; vectors as actions lie in (-1, 1)."""
+    shape = (rows, *column.shape)
+    if column.name == "child_visit":
+        values = rng.dirichlet(np.ones(column.shape[0]), rows)
+    elif column.dtype.kind in "iu":
+        values = rng.integers(0, 3, shape)
+    else:
+        inside = "action" in column.name
+        values = rng.uniform(-0.9, 0.9, shape) if inside else rng.normal(size=shape)
+    return values.astype(column.dtype)
 
 
 def episode(policy, number, length, *, terminated):
     """Make one whole episode, a function of its number."""
     rng = np.random.default_rng(number)
     rows = length + 1
-    found = {}
-    for column in policy.columns(policy.cfg, spaces_for(policy)):
-        shape = (rows, *column.shape)
-        values = rng.integers(0, 3, shape) if column.dtype.kind in "iu" else rng.normal(size=shape)
-        found[column.name] = values.astype(column.dtype)
-    found["child_visit"] = rng.dirichlet(np.ones(3), rows).astype(np.float32)
+    columns = policy.columns(policy.cfg, spaces_for(policy))
+    found = {column.name: plausible(column, rows, rng) for column in columns}
     found["root_value"][-1] = np.nan
     found["to_play"][:] = -1
-    found["action_mask"][:] = True
+    if "action_mask" in found:
+        found["action_mask"][:] = True
     return Segment(
         episode=number,
         offset=0,

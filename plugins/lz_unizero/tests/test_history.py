@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from lz_unizero.history import Histories
-from small_worlds import PICTURES, batch_of, make_policy
+from small_worlds import PICTURES, batch_of, every_policy, make_policy
 
 from lzcore.base import Observed
 from lzcore.engine.plain import from_plain, to_plain
@@ -104,13 +104,15 @@ def moves(count=8, rows=3):
     return torch.randn(count, rows, 4, generator=torch.Generator().manual_seed(0))
 
 
+@every_policy
 @pytest.mark.parametrize("mode", ["collect", "eval"])
-def test_the_root_is_what_the_window_says_of_its_last_step(mode):
-    policy, seen, actions = make_policy(), moves(6, 1), []
+def test_the_root_is_what_the_window_says_of_its_last_step(kind, mode):
+    policy, seen, actions = make_policy(kind=kind), moves(6, 1), []
     for t, now in enumerate(seen):
         found = getattr(policy, f"{mode}_mode").forward(now, None)[0]
         first = max(0, t - 2)  # context_length 6: three steps
-        action = torch.tensor([[*actions[first:], 0]])
+        taken = [*actions[first:], found["action"]]
+        action = torch.from_numpy(np.array([taken]))
         with torch.no_grad():
             out = policy._model(seen[None, first : t + 1, 0], action)
         assert found["predicted_policy_logits"] == pytest.approx(
@@ -119,15 +121,18 @@ def test_the_root_is_what_the_window_says_of_its_last_step(mode):
         actions.append(found["action"])
 
 
-def test_the_past_matters():
-    fresh, policy = make_policy(), make_policy()
+@every_policy
+def test_the_past_matters(kind):
+    fresh, policy = make_policy(kind=kind), make_policy(kind=kind)
     policy.eval_mode.forward(moves()[0], None)
 
-    assert told(policy, moves()[1], "eval") != told(fresh, moves()[1], "eval")
+    ours, theirs = (told(p, moves()[1], "eval")["predicted_value"] for p in (policy, fresh))
+    assert ours != theirs
 
 
-def test_a_reset_forgets_the_environments_it_names_and_no_other():
-    policy, fresh = make_policy(), make_policy()
+@every_policy
+def test_a_reset_forgets_the_environments_it_names_and_no_other(kind):
+    policy, fresh = make_policy(kind=kind), make_policy(kind=kind)
     policy.eval_mode.forward(moves()[0], None)
     before = {env: past.action.tolist() for env, past in policy._contexts["eval"]._pasts.items()}
     policy.eval_mode.reset([1])
@@ -137,18 +142,23 @@ def test_a_reset_forgets_the_environments_it_names_and_no_other():
     policy.eval_mode.reset([0], reset_init_data=False)
     assert policy._contexts["eval"]._pasts[0].action.tolist() == before[0]
     policy.eval_mode.reset(None)
-    assert told(policy, moves()[1], "eval") == told(fresh, moves()[1], "eval")
+    ours, theirs = (told(p, moves()[1], "eval")["predicted_value"] for p in (policy, fresh))
+    assert ours == theirs
 
 
-def test_collection_and_evaluation_do_not_disturb_each_other():
-    both, collecting = make_policy(), make_policy()
+@every_policy
+def test_collection_and_evaluation_do_not_disturb_each_other(kind):
+    both, collecting = make_policy(kind=kind), make_policy(kind=kind)
     for now in moves():
         both.eval_mode.forward(now + 1.0, None)
         assert told(both, now) == told(collecting, now)
 
 
-def test_acting_without_a_search_starts_from_the_same_roots():
-    searching, policy = make_policy(), make_policy(collect_with_pure_policy=True)
+@every_policy
+def test_acting_without_a_search_starts_from_the_same_roots(kind):
+    searching, policy = (
+        make_policy(kind=kind, collect_with_pure_policy=pure) for pure in (False, True)
+    )
     for now in moves():
         ours, theirs = policy.collect_mode.forward(now), searching.collect_mode.forward(now)
         assert ours[0]["pred_value"] == pytest.approx(theirs[0]["pred_value"], abs=1e-6)
@@ -157,16 +167,18 @@ def test_acting_without_a_search_starts_from_the_same_roots():
         )
 
 
-def test_random_decisions_begin_new_histories():
-    policy, one = make_policy(), np.array([1])
+@every_policy
+def test_random_decisions_begin_new_histories(kind):
+    policy, one = make_policy(kind=kind), np.array([1])
     policy.collect_mode.forward(moves()[0])
     policy.decide("random", Observed(one, shown(0.0).numpy(), None, np.int8([-1]), one))
 
     assert policy._contexts["collect"]._pasts.keys() == {0, 2}
 
 
-def test_a_decision_that_fails_leaves_histories_as_they_were():
-    policy = make_policy()
+@every_policy
+def test_a_decision_that_fails_leaves_histories_as_they_were(kind):
+    policy = make_policy(kind=kind)
     policy.collect_mode.forward(moves()[0])
     before = policy._contexts["collect"].state_dict()
     with pytest.raises(ValueError, match="environment 1 is not finite"):
@@ -176,8 +188,9 @@ def test_a_decision_that_fails_leaves_histories_as_they_were():
     assert all(map(torch.equal, before["observation"], after["observation"]))
 
 
-def test_a_resumed_collection_goes_on_from_the_same_roots():
-    policy, resumed = make_policy(), make_policy()
+@every_policy
+def test_a_resumed_collection_goes_on_from_the_same_roots(kind):
+    policy, resumed = make_policy(kind=kind), make_policy(kind=kind)
     for now in moves()[:4]:
         policy.collect_mode.forward(now)
     collect = from_plain(to_plain(policy.collect_mode.state_dict()))
@@ -190,13 +203,14 @@ def test_a_resumed_collection_goes_on_from_the_same_roots():
         assert told(resumed, now) == told(policy, now)
 
 
-def test_new_weights_are_never_mixed_with_what_older_ones_made():
+@every_policy
+def test_new_weights_are_never_mixed_with_what_older_ones_made(kind):
     """After a learn step, a root is what a policy of those weights makes of the same history."""
-    policy = make_policy()
+    policy = make_policy(kind=kind)
     policy.collect_mode.forward(moves()[0])
     policy.learn_mode.forward(batch_of(policy))
     policy.recompute_pos_emb_diff_and_clear_cache()
-    other = make_policy()
+    other = make_policy(kind=kind)
     other.learn_mode.load_state_dict(policy.learn_mode.state_dict())
     other.collect_mode.load_state_dict(policy.collect_mode.state_dict())
 

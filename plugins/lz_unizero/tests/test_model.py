@@ -141,6 +141,14 @@ def test_vectors_of_actions_have_a_gaussian_policy():
     torch.testing.assert_close(token.unflatten(-1, (-1, 8)).sum(-1), torch.ones(2, 4))
 
 
+def test_vectors_that_differ_have_tokens_that_differ_from_the_start():
+    model = make_model(**VECTORS, embed_dim=256)
+    one, other = model.action_tokens(torch.tensor([[1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]]))
+
+    assert model.action_tokens.layers[0].weight.std().item() == pytest.approx(3**-0.5, rel=0.1)
+    assert (one - other).std() > 0.5 * one.std()
+
+
 @pytest.mark.parametrize("settings", [{}, VECTORS], ids=["numbered", "vectors"])
 def test_actions_of_the_other_kind_are_refused(settings):
     model = make_model(**settings)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lz_muzero.policy_sampled import STATISTICS
 from lz_unizero.config import UniZeroConfig
 from lz_unizero.dynamics import WorldModelDynamics
 from lz_unizero.policy import UniZeroPolicy
-from small_worlds import PICTURES, SMALL, batch_of, make_policy
+from small_worlds import PICTURES, SMALL, batch_of, every_policy, make_policy
 
 from lzcore.base import ActionSpace, ConfigError, DivergedError, Spaces
 from lzcore.registry import get_registry
@@ -119,10 +120,11 @@ def test_names_that_have_two_homes_may_be_set_in_either():
 # --- deciding -------------------------------------------------------------------------------------
 
 
+@every_policy
 @pytest.mark.parametrize("tree", TREES)
-def test_every_tree_searches_and_all_find_the_same(tree):
+def test_every_tree_searches_and_all_find_the_same(kind, tree):
     given = {"root_noise_weight": 0.0}
-    policy, other = make_policy(given, tree=tree), make_policy(given, tree=TREES[0])
+    policy, other = (make_policy(given, kind=kind, tree=name) for name in (tree, TREES[0]))
 
     assert len(TREES) >= 1
     for now in (FOUR, FOUR * 0.5):
@@ -152,19 +154,22 @@ def test_illegal_actions_are_not_taken():
         assert all(mask[env][found[env]["action"]] for env in found)
 
 
-def test_who_else_is_asked_does_not_change_what_is_found():
-    together = make_policy().eval_mode.forward(FOUR, None)
-    alone = [make_policy().eval_mode.forward(FOUR[i : i + 1], None, -1, [i]) for i in range(4)]
+@every_policy
+def test_who_else_is_asked_does_not_change_what_is_found(kind):
+    together = make_policy(kind=kind).eval_mode.forward(FOUR, None)
+    fresh = [make_policy(kind=kind) for _ in FOUR]
+    alone = [p.eval_mode.forward(FOUR[i : i + 1], None, -1, [i]) for i, p in enumerate(fresh)]
 
     for env in range(4):
         assert together[env]["distributions"] == alone[env][env]["distributions"]
 
 
+@every_policy
 @pytest.mark.parametrize("field", ["learn", "collect", "eval"])
-def test_each_mode_works_without_the_others(field):
-    policy = make_policy(enable_field=[field])
+def test_each_mode_works_without_the_others(kind, field):
+    policy = make_policy(kind=kind, enable_field=[field])
     act = {
-        "learn": lambda: policy.learn_mode.forward(batch_of(make_policy())),
+        "learn": lambda: policy.learn_mode.forward(batch_of(make_policy(kind=kind))),
         "collect": lambda: policy.collect_mode.forward(FOUR),
         "eval": lambda: policy.eval_mode.forward(FOUR, None),
     }
@@ -177,18 +182,21 @@ def test_each_mode_works_without_the_others(field):
 # --- learning -------------------------------------------------------------------------------------
 
 
+@every_policy
 @pytest.mark.parametrize("layers", [(), (PICTURES,)])
-def test_a_learn_step_reports_the_documented_names_in_order(layers):
-    policy = make_policy(*layers)
+def test_a_learn_step_reports_the_documented_names_in_order(kind, layers):
+    policy = make_policy(*layers, kind=kind)
     told = policy.learn_mode.forward([*batch_of(policy), 17])
 
-    assert policy.learn_mode.monitor_vars() == MONITORED
-    assert list(told) == [*MONITORED, "value_priority_orig"]
-    assert all(type(told[name]) is float and math.isfinite(told[name]) for name in MONITORED)
+    names = [*MONITORED, *(STATISTICS if kind == "vectors" else ())]
+    assert policy.learn_mode.monitor_vars() == names
+    assert list(told) == [*names, "value_priority_orig"]
+    assert all(type(told[name]) is float and math.isfinite(told[name]) for name in names)
 
 
-def test_gradients_reach_every_parameter():
-    policy = make_policy()
+@every_policy
+def test_gradients_reach_every_parameter(kind):
+    policy = make_policy(kind=kind)
     policy.learn_mode.forward(batch_of(policy))
 
     # places behind a window of learning belong to searches alone
@@ -237,8 +245,9 @@ def test_the_optimiser_is_the_papers():
     assert decays == {0.0, 0.1}
 
 
-def test_one_batch_can_be_learned_by_heart():
-    policy = make_policy({"model": {"support_scale": 10}}, awoken=False, learning_rate=0.005)
+@every_policy
+def test_one_batch_can_be_learned_by_heart(kind):
+    policy = make_policy(kind=kind, awoken=False, learning_rate=0.005)
     data = batch_of(policy, 4)
     told = [policy.learn_mode.forward(data) for _ in range(150)]
 
@@ -329,8 +338,9 @@ def test_a_state_of_learning_has_the_documented_keys():
         make_policy().learn_mode.load_state_dict({k: state[k] for k in ("model", "target_model")})
 
 
-def test_learning_goes_on_exactly_from_its_state():
-    one, other = make_policy(), make_policy()
+@every_policy
+def test_learning_goes_on_exactly_from_its_state(kind):
+    one, other = make_policy(kind=kind), make_policy(kind=kind)
     data = batch_of(one)
     one.learn_mode.forward(data)
     other.learn_mode.load_state_dict(one.learn_mode.state_dict())

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from small_worlds import PICTURES, batch_of, episode, fill, make_policy, windows_of
+from small_worlds import PICTURES, batch_of, episode, every_policy, fill, make_policy, windows_of
 
 SHORT = {
     "td_steps": 5,
@@ -60,9 +60,10 @@ def slow_values(policy, segment, start):
     return values
 
 
+@every_policy
 @pytest.mark.parametrize("layers", [(), (PICTURES,), (SHORT,)])
-def test_values_are_bootstrapped_by_windows_that_are_aligned_with_them(layers):
-    policy = make_policy(*layers, mini_infer_size=7)
+def test_values_are_bootstrapped_by_windows_that_are_aligned_with_them(kind, layers):
+    policy = make_policy(*layers, kind=kind, mini_infer_size=7)
     starts = {}
     for number, length in enumerate(LENGTHS):
         segment = episode(policy, number, length, terminated=number % 2 == 0)
@@ -103,8 +104,11 @@ def test_a_batch_has_the_documented_parts():
     assert target.target_policy.shape == (8, 5, 3)
 
 
-def test_reanalysis_searches_stored_positions_with_the_target_network():
-    plain, policy = make_policy(), make_policy(reanalyze_ratio=1.0, reanalyze_noise=False)
+@every_policy
+def test_reanalysis_searches_stored_positions_with_the_target_network(kind):
+    plain, policy = (
+        make_policy(kind=kind, reanalyze_ratio=share, reanalyze_noise=False) for share in (0.0, 1.0)
+    )
     before, after = (fill(p).sample(8, p)[1].target_policy for p in (plain, policy))
 
     counts = after * policy.cfg.num_simulations
@@ -115,12 +119,39 @@ def test_reanalysis_searches_stored_positions_with_the_target_network():
 # --- losses -----------------------------------------------------------------------------------
 
 
+def slow_policy(policy, out, visits, drawn):
+    """The policy loss and the entropy of one step; `drawn` (Ks, D) of a search that drew, or None.
+
+    Shares of numbered actions are compared by their divergence, vectors by their density.
+    """
+    if policy.cfg.model.continuous_action_space:
+        squashed = SquashedNormal(*out.double().chunk(2))
+        density = [squashed.log_prob(torch.from_numpy(vector).double()) for vector in drawn]
+        return -(visits * torch.stack(density)).sum(), squashed.base_dist.entropy().sum()
+    now = torch.log_softmax(out, -1)
+    entropy = -(now.exp() * now).sum()
+    if drawn is None:
+        return -(visits * now).sum(), entropy
+    share = now[drawn[:, 0]] - now[drawn[:, 0]].logsumexp(0)
+    return (torch.xlogy(visits, visits) - visits * share).sum(), entropy
+
+
+class SquashedNormal(torch.distributions.TransformedDistribution):
+    """Vectors of numbers, each a normal one that tanh squashes; log_prob is of the vector."""
+
+    def __init__(self, mu, sigma):
+        super().__init__(torch.distributions.Normal(mu, sigma), torch.distributions.TanhTransform())
+
+    def log_prob(self, vector):
+        return super().log_prob(vector).sum(-1)
+
+
 def slow_losses(policy, current, target):
     """Every part of the loss, (B, K) each, and its mask, one window and one step at a time."""
     model, teacher = policy._model, policy._target_model
     steps, parts, masks = policy.cfg.num_unroll_steps, {}, {}
     observation = torch.from_numpy(current.obs).unflatten(1, (steps + 1, -1))
-    logs = torch.log_softmax
+    logs, sampled = torch.log_softmax, hasattr(current, "root_sampled_actions")
     for row in range(len(observation)):
         out = model(observation[row, None, :steps], torch.from_numpy(current.action[row, None]))
         for k in range(steps):
@@ -130,12 +161,13 @@ def slow_losses(policy, current, target):
             visits = torch.from_numpy(target.target_policy[row, k])
             seen = teacher.encode(observation[row, None, k + 1])[0].view(-1, 8).double()
             told = out.next_latent[0, k].view(-1, 8).double()
-            policy_now = logs(out.policy_logits[0, k], -1)
+            drawn = current.root_sampled_actions[row, k] if sampled else None
+            policy_loss, entropy = slow_policy(policy, out.policy_logits[0, k], visits, drawn)
             found = SimpleNamespace(
                 value_loss=-(value * logs(out.value[0, k], -1)).sum(),
                 reward_loss=-(reward * logs(out.reward[0, k], -1)).sum(),
-                policy_loss=-(visits * policy_now).sum(),
-                policy_entropy=-(policy_now.exp() * policy_now).sum(),
+                policy_loss=policy_loss,
+                policy_entropy=entropy,
                 obs_loss=(seen * ((seen + 1e-6).log() - (told + 1e-6).log())).sum(-1).mean(),
             )
             for name, loss in vars(found).items():
@@ -145,9 +177,10 @@ def slow_losses(policy, current, target):
     return {n: (np.reshape(parts[n], shape), np.reshape(masks[n], shape)) for n in parts}
 
 
+@every_policy
 @pytest.mark.parametrize("gamma", [1.0, 0.7])
-def test_losses_are_those_of_single_steps_where_they_are_real(gamma):
-    policy = make_policy({"model": {"world_model_cfg": {"gamma": gamma}}})
+def test_losses_are_those_of_single_steps_where_they_are_real(kind, gamma):
+    policy = make_policy({"model": {"world_model_cfg": {"gamma": gamma}}}, kind=kind)
     current, target = batch_of(policy, 8, lengths=LENGTHS)
     weights = np.linspace(0.3, 1.0, 8).astype(np.float32)
     current = current._replace(weights=weights)
@@ -213,15 +246,18 @@ def test_squared_errors_may_compare_latents():
     assert 0.0 < ours < theirs
 
 
-def test_what_lies_behind_the_end_teaches_nothing():
+@every_policy
+def test_what_lies_behind_the_end_teaches_nothing(kind):
     """Frames, actions and targets behind the ends of episodes change no loss and no gradient."""
     told = []
     for noise in (0.0, 5.0):
-        policy = make_policy()
+        policy = make_policy(kind=kind)
         current, target = batch_of(policy, 8, lengths=(3, 3, 3, 3))
         gone = current.mask[:, 1:] == 0  # o_{t+1} .. o_{t+K}
         current.obs.reshape(8, 5, 4)[:, 1:][gone] += noise
         current.action[current.mask[:, :-1] == 0] = 2 if noise else 0
+        if kind != "unizero":
+            current.root_sampled_actions[current.mask == 0] = noise > 0
         target.target_value[current.mask == 0] += noise
         target.target_reward[current.mask == 0] += noise
         told.append(policy.learn_mode.forward([current, target]))

@@ -1,0 +1,1 @@
+"""Settings to start Sampled UniZero from: what differs from UniZero's, and vectors of actions."""
