@@ -52,7 +52,7 @@ class Histories:
     def follow(self, env_id: Array, action: Array) -> None:
         """Remember the roots last asked for, of these environments, and the (N,) actions taken."""
         assert self._latest is not None
-        seen, taken, length, _ = self._latest
+        seen, taken, length = self._latest
         done = torch.from_numpy(action).to(taken)[:, None]
         for row, (env, stop) in enumerate(zip(env_id.tolist(), length.tolist(), strict=True)):
             begin = max(0, stop - self._steps + 1)

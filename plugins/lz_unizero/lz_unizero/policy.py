@@ -34,7 +34,7 @@ from lz_unizero.dynamics import WorldModelDynamics
 from lz_unizero.history import Histories
 from lz_unizero.inference import History, WorldModelInference
 from lz_unizero.losses import group_kl, squared_error, sum_over_steps
-from lz_unizero.monitor import DEVICE_MEMORY, MOMENTS, NAMES, NORM
+from lz_unizero.monitor import DEVICE_MEMORY, MOMENTS, NAMES, NORM, READ_ANEW
 from lzcore.base import Evaluation, Spaces, Tree, Windows
 from lzcore.nn.state import need
 from lzcore.search import Dynamics, Inference
@@ -98,6 +98,12 @@ class UniZeroPolicy(MuZeroPolicy):
     def _evaluated(self, planner: Planner, asked: Asked) -> Evaluation:
         history = self._roots(planner, asked)
         return planner.inference.roots(history).evaluation  # type: ignore[attr-defined]
+
+    def begin_iteration(self, iteration: int) -> None:
+        """Restart the random streams of decisions, and count leaves again."""
+        super().begin_iteration(iteration)
+        if "collect" in self._enabled:
+            self._collect_planner.dynamics.count_anew()  # type: ignore[attr-defined]
 
     def _reset_collect(
         self,
@@ -308,9 +314,16 @@ class UniZeroPolicy(MuZeroPolicy):
             "target_policy_entropy": entropy.sum() / mask.sum(),
             "target_reward": target.target_reward[:, :steps].mean(),
             "target_value": target.target_value[:, :steps].mean(),
+            READ_ANEW: self._share_read_anew(),
             **self._device_memory(),
         }
         return told if self._harmony is None else told | self._harmony.told()
+
+    def _share_read_anew(self) -> float:
+        """Return which share of the leaves of this iteration's collecting was read anew."""
+        if "collect" not in self._enabled:
+            return 0.0
+        return self._collect_planner.dynamics.share_read_anew  # type: ignore[attr-defined, no-any-return]
 
     def _device_memory(self) -> dict[str, float]:
         if self._device.type != "cuda":
