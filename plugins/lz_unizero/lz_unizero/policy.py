@@ -176,6 +176,14 @@ class UniZeroPolicy(MuZeroPolicy):
             )
         return np.concatenate(values)
 
+    def _current_batch(self, windows: Windows) -> CurrentBatch:
+        """Return what windows hold; with `absorbing_end` steps behind a true end are real too."""
+        batch = super()._current_batch(windows)
+        if not self._cfg.absorbing_end:
+            return batch
+        over = windows.terminated[:, None].astype(np.float32)
+        return batch._replace(mask=np.maximum(batch.mask, over))
+
     # --- the loss -------------------------------------------------------------------------------
 
     def _init_learn(self) -> None:
@@ -217,6 +225,7 @@ class UniZeroPolicy(MuZeroPolicy):
         steps = self._losses_of_steps(unrolled, batch, target)
         mask, gamma = batch.mask.T, self._cfg.model.world_model_cfg.gamma
         masks = dict.fromkeys(steps, mask[:-1]) | {"obs_loss": mask[1 : 1 + len(steps["obs_loss"])]}
+        masks |= dict.fromkeys(("policy_loss", "policy_entropy"), _searched(batch, target).T)
         parts = {name: sum_over_steps(loss, masks[name], gamma) for name, loss in steps.items()}
         return parts | self._moments(steps, masks)
 
@@ -301,7 +310,7 @@ class UniZeroPolicy(MuZeroPolicy):
         told |= analysis(unrolled, self._probe, self._activity)
         told |= {name: part.mean() for name, part in parts.items()}
         weight = self._cfg.model.world_model_cfg.policy_entropy_weight
-        steps, mask = self._cfg.num_unroll_steps, batch.mask[:, :-1]
+        steps, mask = self._cfg.num_unroll_steps, _searched(batch, target)
         entropy = losses.target_entropy(target.target_policy[:, :-1]) * mask
         rate = self._optimizer.param_groups[0]["lr"]
         told |= {
@@ -369,6 +378,12 @@ def unlearned_places(cfg: UniZeroConfig) -> str | None:
         f"looks back on up to {inner.window_steps}: the places behind are never learned. Set "
         f"model.world_model_cfg.max_blocks to {cfg.num_unroll_steps}, or raise num_unroll_steps."
     )
+
+
+def _searched(batch: CurrentBatch, target: TargetBatch) -> Tensor:
+    """Return of which steps there is a policy to learn, (B, K) float32: those with an action."""
+    there_is = (target.target_policy[:, :-1].flatten(2) > 0.0).any(dim=2)
+    return batch.mask[:, :-1] * there_is
 
 
 def _mean(x: Tensor) -> float:
