@@ -135,7 +135,7 @@ def shares_of(model, roots, simulations, repeats=3):
     return {
         "parts_ms": {name: round(1e3 * s / repeats, 3) for name, s in seconds.items()},
         "shares": {name: round(s / whole, 3) for name, s in seconds.items()},
-        "read_anew": round(dynamics.num_read_anew / dynamics.num_edges, 3),
+        "read_anew": round(dynamics.share_read_anew, 3),
     }
 
 

@@ -106,6 +106,13 @@ class WorldModelSettings(Settings):
     attn_pdrop: float = setting(
         0.1, "Dropout of attention.", unit="probability", check=[v.ge(0.0), v.lt(1.0)]
     )
+    init_std: float = setting(
+        0.02,
+        "Spread of the first weights of linear layers and of learned vectors. Narrow tokens start "
+        "sooner with more: about 0.02 * sqrt(768 / embed_dim).",
+        check=POSITIVE,
+        extension=True,
+    )
     support_size: int = setting(
         101, "Bins of value and reward, 2 * support_scale + 1.", unit="bins", check=COUNT
     )
@@ -383,6 +390,12 @@ class UniZeroConfig(MuZeroConfig):
     obs_loss_all_steps: bool = setting(
         True, "Compare what follows the last step of a window too.", extension=True
     )
+    absorbing_end: bool = setting(
+        False,
+        "Learn that nothing follows the end of a terminated episode: its last observation again, "
+        "no reward, no value. False: of what a search tries beyond an end nothing is learned.",
+        extension=True,
+    )
     policy_entropy_loss_weight: float = setting(
         0.0, "No effect: world_model_cfg.policy_entropy_weight is.", check=WEIGHT, noop=True
     )
@@ -415,6 +428,9 @@ class UniZeroConfig(MuZeroConfig):
 
     eval_freq: int = setting(
         2000, "Learn steps between evaluations.", unit="learn steps", check=COUNT
+    )
+    monitor_extra_statistics: bool = setting(
+        True, "No effect: the mean targets of value and reward are always logged.", noop=True
     )
     dormant_threshold: float = setting(
         0.025, "No effect: that of world_model_cfg is.", check=WEIGHT, extension=True, noop=True

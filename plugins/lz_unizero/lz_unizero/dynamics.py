@@ -24,9 +24,8 @@ class WorldModelDynamics:
     given out anew: the newest tokens are read again in a pass. Rotary places go on, and nothing
     but the oldest page falls out of sight.
 
-    `num_edges` and `num_read_anew` count, of the last search, the leaves that were evaluated and
-    those of them that took such a pass. `latent` (B, E) is what it encoded of the observations that
-    it began with; until weights change, a later history may bring it along.
+    `num_edges` and `num_read_anew` count, since `count_anew`, the leaves that were evaluated and
+    those of them that took such a pass.
     """
 
     def __init__(self, inference: WorldModelInference, tree: Tree) -> None:
@@ -49,9 +48,7 @@ class WorldModelDynamics:
         self._expires = cfg.positions == "learned" or cfg.kv_slide == "rebuild"
         self._pages: Pages | None = None
         self._device = torch.device("cpu")
-        self.latent = torch.empty(0)
-        self.num_edges = 0
-        self.num_read_anew = 0
+        self.count_anew()
 
     def layout(self, num_roots: int) -> Layout:
         """Return the pages that searches from so many roots need, before there are any."""
@@ -66,12 +63,20 @@ class WorldModelDynamics:
             ShapeError: there is none, a longer one than context_length allows, or an empty one.
         """
         self._check(history)
-        self.num_edges = self.num_read_anew = 0
         roots = self._inference.roots(history)
-        self.latent = roots.latent
         self._open_pages(len(history.length), roots.kv.device)
         self._opened.begin(history.length, roots.tokens, roots.kv)
         return roots.evaluation
+
+    def count_anew(self) -> None:
+        """Begin to count leaves again."""
+        self.num_edges = 0
+        self.num_read_anew = 0
+
+    @property
+    def share_read_anew(self) -> float:
+        """The share of the counted leaves that a whole pass evaluated; 0 of none."""
+        return self.num_read_anew / max(1, self.num_edges)
 
     def expand(self, leaves: Leaves) -> Evaluation:
         """Evaluate the leaves that need it; what is said of the others is 0."""

@@ -63,7 +63,7 @@ class Histories:
             action: (N,) int64, or (N, D) float32.
         """
         assert self._latest is not None
-        seen, taken, length, _ = self._latest
+        seen, taken, length = self._latest
         done = torch.from_numpy(action).to(taken)[:, None]
         for row, (env, stop) in enumerate(zip(env_id.tolist(), length.tolist(), strict=True)):
             begin = max(0, stop - self._steps + 1)

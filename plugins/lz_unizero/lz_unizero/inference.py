@@ -24,9 +24,6 @@ class History(NamedTuple):
     observation: Tensor  # (B, H, *O) float32, on the model's device
     action: Tensor  # (B, H - 1) int64, or (B, H - 1, D) float32: taken at each step but the last
     length: Array  # (B,) int64, from 1 to H
-    # (B, H, E) what the same weights encoded before, of each step but the last, which alone is
-    # encoded then; None: all are
-    latent: Tensor | None = None
 
     @classmethod
     def of(cls, observation: Tensor, action_dim: int | None = None) -> "History":
@@ -51,7 +48,6 @@ class Roots(NamedTuple):
     """Evaluated roots, and what their pages hold."""
 
     evaluation: Evaluation
-    latent: Tensor  # (B, E) of the last observations
     tokens: Tensor  # (B, H', 2, E) the action before each step, 0 before the first; observation
     kv: Tensor  # (B, H', 2, L, 2, E)
 
@@ -74,10 +70,9 @@ class WorldModelInference(Inference):
         root = torch.arange(len(x), device=x.device)
         now = torch.from_numpy(2 * history.length - 2).to(x.device)
         policy_logits, value = self.model.evaluate(x[root, now])
-        latent = tokens[root, now]
-        out = NetworkOutput(latent, torch.zeros_like(value), value, policy_logits)
+        out = NetworkOutput(tokens[root, now], torch.zeros_like(value), value, policy_logits)
         evaluation, _ = self._evaluated(out)
-        return Roots(evaluation._replace(reward=None), latent, _paged(tokens), _paged(kv))
+        return Roots(evaluation._replace(reward=None), _paged(tokens), _paged(kv))
 
     def _tokens(self, history: History, steps: int) -> Tensor:
         """(B, 2 H' - 1, E), noise behind the end of each history."""
@@ -87,15 +82,12 @@ class WorldModelInference(Inference):
         return self.model.tokens(latents, ended)[:, :-1]
 
     def _latents(self, history: History, steps: int) -> Tensor:
-        """(B, H', E), encoded in one call of as many observations as are real and new."""
-        step = np.arange(steps)
-        length, known = history.length[:, None], history.latent
-        asked = step < length if known is None else step == length - 1
-        new = torch.from_numpy(asked).to(history.observation.device)  # (B, H')
-        latent = self.model.encode(history.observation[:, :steps][new])  # (n, E)
-        shape = (*new.shape, latent.shape[1])
-        latents = latent.new_zeros(shape) if known is None else known[:, :steps].clone()
-        latents[new] = latent
+        """(B, H', E), encoded in one call of as many observations as are real."""
+        real = torch.from_numpy(np.arange(steps) < history.length[:, None])  # (B, H')
+        real = real.to(history.observation.device)
+        latent = self.model.encode(history.observation[:, :steps][real])  # (n, E)
+        latents = latent.new_zeros(*real.shape, latent.shape[1])
+        latents[real] = latent
         return latents
 
     @torch.inference_mode()

@@ -129,7 +129,7 @@ class UniZeroModel(nn.Module):
     # --- first weights ----------------------------------------------------------------------------
 
     def _draw_weights(self) -> None:
-        init_weights(self, self.cfg.norm_type)
+        init_weights(self, self.cfg.norm_type, self.cfg.world_model_cfg.init_std)
         self.action_tokens.draw_weights()
         for head in (self.policy, self.value, self.reward, self.next_latent):
             if isinstance(head, ReparameterizationHead):

@@ -10,6 +10,7 @@ MOMENTS = {  # part of the loss -> what it is called where single steps of a win
     "reward_loss": "rewards",
     "obs_loss": "obs",
 }
+READ_ANEW = "collect_read_anew"  # ours: leaves of collecting that a whole pass evaluated
 NAMES = [
     *(
         f"analysis/{moment}_step_loss_{head}"
@@ -39,4 +40,5 @@ NAMES = [
     "commitment_loss",
     "reconstruction_loss",
     "perceptual_loss",
+    READ_ANEW,
 ]

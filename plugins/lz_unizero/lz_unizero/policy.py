@@ -34,7 +34,7 @@ from lz_unizero.dynamics import WorldModelDynamics
 from lz_unizero.history import Histories
 from lz_unizero.inference import History, WorldModelInference
 from lz_unizero.losses import group_kl, squared_error, sum_over_steps
-from lz_unizero.monitor import DEVICE_MEMORY, MOMENTS, NAMES, NORM
+from lz_unizero.monitor import DEVICE_MEMORY, MOMENTS, NAMES, NORM, READ_ANEW
 from lzcore.base import Evaluation, Spaces, Tree, Windows
 from lzcore.nn.state import need
 from lzcore.search import Dynamics, Inference
@@ -99,6 +99,12 @@ class UniZeroPolicy(MuZeroPolicy):
     def _evaluated(self, planner: Planner, asked: Asked) -> Evaluation:
         history = self._roots(planner, asked)
         return planner.inference.roots(history).evaluation  # type: ignore[attr-defined]
+
+    def begin_iteration(self, iteration: int) -> None:
+        """Restart the random streams of decisions, and count leaves again."""
+        super().begin_iteration(iteration)
+        if "collect" in self._enabled:
+            self._collect_planner.dynamics.count_anew()  # type: ignore[attr-defined]
 
     def _reset_collect(
         self,
@@ -171,6 +177,14 @@ class UniZeroPolicy(MuZeroPolicy):
             )
         return np.concatenate(values)
 
+    def _current_batch(self, windows: Windows) -> CurrentBatch:
+        """Return what windows hold; with `absorbing_end` steps behind a true end are real too."""
+        batch = super()._current_batch(windows)
+        if not self._cfg.absorbing_end:
+            return batch
+        over = windows.terminated[:, None].astype(np.float32)
+        return batch._replace(mask=np.maximum(batch.mask, over))
+
     # --- the loss -------------------------------------------------------------------------------
 
     def _init_learn(self) -> None:
@@ -212,6 +226,7 @@ class UniZeroPolicy(MuZeroPolicy):
         steps = self._losses_of_steps(unrolled, batch, target)
         mask, gamma = batch.mask.T, self._cfg.model.world_model_cfg.gamma
         masks = dict.fromkeys(steps, mask[:-1]) | {"obs_loss": mask[1 : 1 + len(steps["obs_loss"])]}
+        masks |= dict.fromkeys(("policy_loss", "policy_entropy"), _searched(batch, target).T)
         parts = {name: sum_over_steps(loss, masks[name], gamma) for name, loss in steps.items()}
         return parts | self._moments(steps, masks)
 
@@ -295,7 +310,7 @@ class UniZeroPolicy(MuZeroPolicy):
         told |= analysis(unrolled, self._probe, self._activity)
         told |= {name: part.mean() for name, part in parts.items()}
         weight = self._cfg.model.world_model_cfg.policy_entropy_weight
-        steps, mask = self._cfg.num_unroll_steps, batch.mask[:, :-1]
+        steps, mask = self._cfg.num_unroll_steps, _searched(batch, target)
         entropy = losses.target_entropy(target.target_policy[:, :-1]) * mask
         rate = self._optimizer.param_groups[0]["lr"]
         told |= {
@@ -308,9 +323,16 @@ class UniZeroPolicy(MuZeroPolicy):
             "target_policy_entropy": entropy.sum() / mask.sum(),
             "target_reward": target.target_reward[:, :steps].mean(),
             "target_value": target.target_value[:, :steps].mean(),
+            READ_ANEW: self._share_read_anew(),
             **self._device_memory(),
         }
         return told if self._harmony is None else told | self._harmony.told()
+
+    def _share_read_anew(self) -> float:
+        """Return which share of the leaves of this iteration's collecting was read anew."""
+        if "collect" not in self._enabled:
+            return 0.0
+        return self._collect_planner.dynamics.share_read_anew  # type: ignore[attr-defined, no-any-return]
 
     def _device_memory(self) -> dict[str, float]:
         if self._device.type != "cuda":
@@ -356,6 +378,12 @@ def unlearned_places(cfg: UniZeroConfig) -> str | None:
         f"looks back on up to {inner.window_steps}: the places behind are never learned. Set "
         f"model.world_model_cfg.max_blocks to {cfg.num_unroll_steps}, or raise num_unroll_steps."
     )
+
+
+def _searched(batch: CurrentBatch, target: TargetBatch) -> Tensor:
+    """Return of which steps there is a policy to learn, (B, K) float32: those with an action."""
+    there_is = (target.target_policy[:, :-1].flatten(2) > 0.0).any(dim=2)
+    return batch.mask[:, :-1] * there_is
 
 
 def _mean(x: Tensor) -> float:

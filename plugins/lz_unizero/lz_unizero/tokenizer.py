@@ -82,15 +82,15 @@ class ActionTokens(nn.Module):
         return self.layers(action)  # type: ignore[no-any-return]
 
 
-def init_weights(model: nn.Module, norm_type: str) -> None:
-    """Draw first weights: N(0, 0.02) and no biases; of convolutions as suits the norm.
+def init_weights(model: nn.Module, norm_type: str, std: float) -> None:
+    """Draw first weights: N(0, std) and no biases; of convolutions as suits the norm.
 
     Source:
-        arXiv:2406.10667, whose code draws them so.
+        arXiv:2406.10667, whose code draws them so, with a std of 0.02.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
+            nn.init.normal_(module.weight, std=std)
         elif isinstance(module, nn.Conv2d):
             draw = nn.init.kaiming_normal_ if norm_type == "BN" else nn.init.xavier_uniform_
             draw(module.weight)

@@ -247,27 +247,6 @@ def test_what_lies_behind_the_end_of_a_history_is_not_read():
     np.testing.assert_array_equal(answers(model, changed, leaves), answers(model, history, leaves))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_latents_of_earlier_searches_save_encoding_them_again(kind):
-    model, rng = awake(make_model(kind)), np.random.default_rng(0)
-    history, leaves = draw_history(rng, 4, kind=kind, lengths=(1, 2, 3, 3)), grown(rng, 4, 8)
-    dynamics = dynamics_of(model, TreeSpec(num_simulations=15, num_actions=3))
-    latents = []
-    for step in range(3):
-        until = np.minimum(history.length, step + 1)
-        dynamics.root(history._replace(length=until))
-        latents.append(dynamics.latent)
-    latents[-1] = torch.full_like(latents[0], 1e3)  # the present is encoded
-    seen = history.observation.clone()
-    seen[2:, :2] = seen[1, :1] = 1e3  # the past is not
-
-    told = answers(
-        model, history._replace(observation=seen, latent=torch.stack(latents, 1)), leaves
-    )
-
-    np.testing.assert_allclose(told, answers(model, history, leaves), **CLOSE)
-
-
 def test_a_history_of_nothing_is_a_state_without_one():
     model = awake(make_model())
     observation = draw_history(np.random.default_rng(0), 4).observation[:, 0]
@@ -286,16 +265,34 @@ def test_a_history_of_nothing_is_a_state_without_one():
 # --- counts, sizes, refusals ----------------------------------------------------------------------
 
 
-def test_leaves_that_were_read_anew_are_counted_search_by_search():
+def first_leaves(num_roots):
+    """One leaf below each root."""
+    zeros = np.zeros(num_roots, np.int64)
+    return Leaves(
+        parent=zeros,
+        action=zeros,
+        node=zeros + 1,
+        depth=np.ones(num_roots, np.int32),
+        is_outcome=np.zeros(num_roots, bool),
+        needs_evaluation=np.ones(num_roots, bool),
+        vector=None,
+    )
+
+
+def test_leaves_that_were_read_anew_are_counted_until_the_count_begins_again():
     rng, model = np.random.default_rng(0), awake(make_model(kv_slide="rebuild"))
     dynamics = dynamics_of(model, TreeSpec(num_simulations=15, num_actions=3))
+    assert dynamics.share_read_anew == 0.0
 
-    dynamics.root(draw_history(rng, 3, lengths=(3, 3, 3)))
-    for leaves in grown(rng, 3, 6):
-        dynamics.expand(leaves)
-    assert 0 < dynamics.num_read_anew == dynamics.num_edges <= 15
+    for lengths, read_anew, edges in (((3, 3, 3), 3, 3), ((1, 3, 2), 1, 3)):
+        before = dynamics.num_read_anew, dynamics.num_edges
+        dynamics.root(draw_history(rng, 3, lengths=lengths))
+        dynamics.expand(first_leaves(3))
+        counted = dynamics.num_read_anew, dynamics.num_edges
+        assert counted == (before[0] + read_anew, before[1] + edges)
+    assert dynamics.share_read_anew == 4 / 6
 
-    dynamics.root(draw_history(rng, 3, lengths=(1, 1, 1)))
+    dynamics.count_anew()
     assert dynamics.num_edges == dynamics.num_read_anew == 0
 
 

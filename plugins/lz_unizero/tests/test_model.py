@@ -68,14 +68,15 @@ def test_latents_are_groups_of_probabilities(kind):
         torch.testing.assert_close(latent.unflatten(-1, (-1, 4)).sum(-1), torch.ones(4, 5, 8))
 
 
-def test_first_weights_are_those_of_the_paper():
-    model = make_model("image", embed_dim=128)
+@pytest.mark.parametrize(("given", "std"), [({}, 0.02), ({"init_std": 0.07}, 0.07)])
+def test_first_weights_are_those_of_the_paper_or_wider(given, std):
+    model = make_model("image", embed_dim=128, **given)
 
     for layer in (model.transformer.blocks[0].qkv, model.value[0], model.representation[2]):
-        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
+        assert layer.weight.std().item() == pytest.approx(std, rel=0.1)
         assert layer.bias is None or not layer.bias.any()
     for table in (model.action_tokens.layers, model.transformer.places.vectors):
-        assert table.weight.std().item() == pytest.approx(0.02, rel=0.1)
+        assert table.weight.std().item() == pytest.approx(std, rel=0.1)
     assert (model.transformer.norm.weight == 1).all()
 
 

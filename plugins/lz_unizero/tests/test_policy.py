@@ -188,10 +188,31 @@ def test_a_learn_step_reports_the_documented_names_in_order(kind, layers):
     policy = make_policy(*layers, kind=kind)
     told = policy.learn_mode.forward([*batch_of(policy), 17])
 
-    names = [*MONITORED, *(STATISTICS if kind == "vectors" else ())]
+    names = [*MONITORED, "collect_read_anew", *(STATISTICS if kind == "vectors" else ())]
     assert policy.learn_mode.monitor_vars() == names
     assert list(told) == [*names, "value_priority_orig"]
     assert all(type(told[name]) is float and math.isfinite(told[name]) for name in names)
+
+
+def test_the_share_of_leaves_read_anew_is_told_of_one_iteration():
+    world = {"kv_slide": "rebuild", "context_length": 4}
+    policy = make_policy({"model": {"world_model_cfg": world}})
+    data = batch_of(policy)
+
+    def share():
+        return policy.learn_mode.forward(data)["collect_read_anew"]
+
+    policy.begin_iteration(0)
+    assert share() == 0.0  # nothing was searched
+    policy.collect_mode.forward(torch.ones(3, 4))
+    first = share()  # leaves below the first are read anew
+    policy.collect_mode.forward(torch.ones(3, 4))
+    assert 0.0 < first < share() < 1.0  # all are where there is a history
+
+    policy.begin_iteration(1)
+    policy.collect_mode.forward(torch.ones(3, 4))
+    assert share() == 1.0
+    assert make_policy(enable_field=["learn"]).learn_mode.forward(data)["collect_read_anew"] == 0.0
 
 
 @every_policy

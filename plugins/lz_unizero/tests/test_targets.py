@@ -5,7 +5,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from small_worlds import PICTURES, batch_of, episode, every_policy, fill, make_policy, windows_of
+from small_worlds import (
+    PICTURES,
+    batch_of,
+    episode,
+    every_policy,
+    fill,
+    make_policy,
+    spaces_for,
+    windows_of,
+)
+
+from lzcore.replay.buffer import ReplayBuffer
 
 SHORT = {
     "td_steps": 5,
@@ -172,15 +183,17 @@ def slow_losses(policy, current, target):
             )
             for name, loss in vars(found).items():
                 parts.setdefault(name, []).append(loss.item())
-                masks.setdefault(name, []).append(mask[k + 1] if name == "obs_loss" else mask[k])
+                real = mask[k + 1] if name == "obs_loss" else mask[k]
+                searched = visits.any().item() or not name.startswith("policy")
+                masks.setdefault(name, []).append(real * searched)
     shape = (len(observation), steps)
     return {n: (np.reshape(parts[n], shape), np.reshape(masks[n], shape)) for n in parts}
 
 
 @every_policy
-@pytest.mark.parametrize("gamma", [1.0, 0.7])
-def test_losses_are_those_of_single_steps_where_they_are_real(kind, gamma):
-    policy = make_policy({"model": {"world_model_cfg": {"gamma": gamma}}}, kind=kind)
+@pytest.mark.parametrize(("gamma", "given"), [(1.0, {}), (0.7, {}), (1.0, {"absorbing_end": True})])
+def test_losses_are_those_of_single_steps_where_they_are_real(kind, gamma, given):
+    policy = make_policy({"model": {"world_model_cfg": {"gamma": gamma}}}, kind=kind, **given)
     current, target = batch_of(policy, 8, lengths=LENGTHS)
     weights = np.linspace(0.3, 1.0, 8).astype(np.float32)
     current = current._replace(weights=weights)
@@ -196,7 +209,7 @@ def test_losses_are_those_of_single_steps_where_they_are_real(kind, gamma):
         assert told[name] == pytest.approx(mean, rel=1e-4), name
         weight = policy._loss_weights()[name.removeprefix("orig_")]
         total += weight * (weights * masked.sum(1)).sum() / mask.sum()
-    assert not current.mask.all()
+    assert not target.target_policy.any(axis=2).all()  # some steps are behind an end
     assert told["weighted_total_loss"] == pytest.approx(total, rel=1e-4)
     entropy = slow["policy_entropy"][0] * slow["policy_entropy"][1] * gamma ** np.arange(4)
     expected = told["orig_policy_loss"] - 1e-4 * entropy.sum() / slow["policy_entropy"][1].sum()
@@ -265,6 +278,29 @@ def test_what_lies_behind_the_end_teaches_nothing(kind):
     for name in ("weighted_total_loss", "total_grad_norm_before_clip_wm", "obs_loss"):
         assert told[0][name] == pytest.approx(told[1][name], rel=1e-6)
     assert told[0]["value_priority_orig"] == pytest.approx(told[1]["value_priority_orig"])
+
+
+@pytest.mark.parametrize("terminated", [True, False])
+def test_a_true_end_may_be_learned_and_no_other(terminated):
+    """Behind it the last frame comes again, and neither reward nor value nor policy."""
+    policy = make_policy(absorbing_end=True)
+    lengths = (6, 6, 6, 6)
+    columns = policy.columns(policy.cfg, spaces_for(policy))
+    buffer = ReplayBuffer(columns, policy.replay_settings(), 1)
+    buffer.push([episode(policy, i, n, terminated=terminated) for i, n in enumerate(lengths)])
+
+    current, target = buffer.sample(8, policy)
+
+    behind = ~target.target_policy.any(axis=2)  # (B, K + 1)
+    assert 0 < behind[:, 1:].sum() == behind.sum()
+    assert (current.mask[~behind] == 1.0).all()
+    assert (current.mask[behind] == float(terminated)).all()
+    assert not target.target_reward[behind].any()
+    frames = current.obs.reshape(8, 5, 4)
+    for row, over in zip(frames, behind, strict=True):
+        assert (row[over] == row[over.argmax()]).all()
+    if terminated:
+        assert not target.target_value[behind].any()
 
 
 def test_priorities_are_errors_of_the_first_value():
