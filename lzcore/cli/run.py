@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from lzcore.registry import get_registry
+
 
 @click.command()
 @click.option("--policy", metavar="NAME", help="Which algorithm; `lz list` names them.")
@@ -48,6 +50,8 @@ def run(resume: Path | None, quiet: bool, as_json: bool, **given: Any) -> None:
     if quiet and as_json:
         raise click.UsageError("--quiet and --json exclude each other.")
     _check_together(resume, given)
+    if not quiet:
+        _tell_of_broken()
     from lzcore.engine.observers import JsonDisplay  # late, as all below: they load torch
     from lzcore.engine.progress import Progress
 
@@ -59,6 +63,13 @@ def run(resume: Path | None, quiet: bool, as_json: bool, **given: Any) -> None:
     # with --json standard output is the display's alone, whatever others print
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         _run(resume, limits, given, watching)
+
+
+def _tell_of_broken() -> None:
+    """Name the plugins that the run goes without, observers among them, which nobody asks for."""
+    for plugin in get_registry().plugins:
+        if plugin.state == "broken":
+            click.echo(f"lz: {plugin.label} is broken and may be missed: {plugin.cause}.", err=True)
 
 
 def _run(

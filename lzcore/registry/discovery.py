@@ -4,6 +4,7 @@ A plugin that cannot be imported, asks for another hook API or answers with the 
 in the list with its problems, so that `lz list` and look-up errors can tell of them.
 """
 
+import inspect
 import re
 import sys
 import time
@@ -213,7 +214,7 @@ def misnamed_hooks(module: Any, manager: pluggy.PluginManager) -> Iterator[str]:
     """Yield one line for each implementation of a hook that does not exist.
 
     Raises:
-        PluginError: one of them is a hook wrapper.
+        PluginError: one of them is a hook wrapper, or asks for what its hook does not give.
     """
     hooks = [name for name, hook in vars(manager.hook).items() if hook.has_spec()]
     for attribute in dir(module):
@@ -225,6 +226,18 @@ def misnamed_hooks(module: Any, manager: pluggy.PluginManager) -> Iterator[str]:
             raise PluginError(f"{hook} is a hook wrapper; hooks are called one by one, unwrapped")
         if hook not in hooks and not options["optionalhook"]:
             yield f"{hook} is not a hook of lzcore {lzcore.__version__}.{nearest(hook, hooks)}"
+        elif hook in hooks:
+            _check_arguments(hook, getattr(module, attribute), getattr(manager.hook, hook))
+
+
+def _check_arguments(hook: str, function: Any, caller: Any) -> None:
+    known = caller.spec.argnames
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in known and parameter.default is parameter.empty:
+            gives = f"expected some of {', '.join(known)}" if known else "expected no argument"
+            raise PluginError(
+                f"{hook} asks for {name!r}, which it is not given; {gives}.{nearest(name, known)}"
+            )
 
 
 def collect_specs(plugin: Plugin, manager: pluggy.PluginManager) -> Iterator[Spec]:

@@ -5,12 +5,14 @@ In a run, an observer that raises is left out; here it fails.
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import attrs
+import pluggy
 
 from lzcore.base.config import PolicySettings
 from lzcore.engine.clock import Clock
@@ -82,7 +84,8 @@ def _relay(subject: Subject) -> Any:
     manager = new_manager()
     for plugin in subject.registry.plugins:
         if plugin.distribution == subject.distribution and plugin.module is not None:
-            manager.register(plugin.module, plugin.key)
+            with suppress(pluggy.PluginValidationError):  # the checks of the distribution tell why
+                manager.register(plugin.module, plugin.key)
     return manager
 
 

@@ -103,7 +103,15 @@ def test_a_plugin_is_listed_with_what_it_provides_and_from_where():
             r"lz_registr_models is not a hook of lzcore [\d.]+\. "
             "Did you mean 'lz_register_models'",
         ),
-        (plugin(lz_cli=lambda groop: None), r"Argument\(s\) {'groop'} are declared"),
+        (
+            plugin(lz_cli=lambda groop: None),
+            r"lz_cli asks for 'groop', which it is not given; expected some of group\. "
+            r"Did you mean 'group'\?",
+        ),
+        (
+            plugin(lz_register_models=lambda specs: []),
+            r"lz_register_models asks for 'specs', which it is not given; expected no argument",
+        ),
     ],
 )
 def test_a_broken_plugin_is_told_in_one_line_and_leaves_the_others_working(broken, cause):
