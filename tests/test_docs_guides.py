@@ -40,7 +40,14 @@ SHOWN += [
     for page in (DOCS / "guide").glob("*.md")
     for line in sorted({*re.findall(r"`(lz [^`\n]+)`", page.read_text(encoding="utf-8"))})
 ]
-CHEAP = ("lz list", "lz config show", "lz config explain", "lz config diff", "lz check-env")
+CHEAP = (
+    "lz list",
+    "lz config show",
+    "lz config explain",
+    "lz config diff",
+    "lz check-env",
+    "lz plugin check game",
+)
 WRITTEN = {  # file of a page -> the plugin's name; both are an entry point of one distribution
     "author/index.md": ("returns_log", "patient"),
     "author/policy.md": ("gradient",),
