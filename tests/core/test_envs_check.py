@@ -84,7 +84,7 @@ def returns_of(simulator, seed):
 
 
 class Overpaid(Noughts):
-    """Noughts and crosses whose values are `at_end` times as large, and `early` in running games."""
+    """Noughts whose values are `at_end` times as large, and `early` in running games."""
 
     def __init__(self, at_end=1.0, early=0.0):
         super().__init__()
