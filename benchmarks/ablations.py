@@ -32,7 +32,7 @@ CONVENTIONS = {
 }
 TASKS = {  # environment, what every row sets, the rows
     "cartpole": ("CartPole-v1", (), PARTS | CONVENTIONS),
-    "grid": ("tasks:Grid-v0", ("run.eval_episodes=100",), CONVENTIONS),
+    "corner": ("tasks:Corner-v0", ("run.eval_episodes=100",), CONVENTIONS),
     "tictactoe": ("tasks:TicTacToe-v0", (), CONVENTIONS),
 }
 

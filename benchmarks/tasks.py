@@ -67,7 +67,7 @@ class TicTacToe(gymnasium.Env[np.ndarray, int]):
         return {"action_mask": free.astype(np.int8)}
 
 
-class Grid(gymnasium.Env[np.ndarray, int]):
+class Corner(gymnasium.Env[np.ndarray, int]):
     """Walk into a corner of five by five cells: actions 0 to 3 are left, up, right and down.
 
     The start is any other cell, drawn anew in each episode, which ends in the corner (reward 1)
@@ -121,5 +121,5 @@ class Pictures(gymnasium.Env[np.ndarray, int]):
 
 
 gymnasium.register("TicTacToe-v0", entry_point=TicTacToe)
-gymnasium.register("Grid-v0", entry_point=Grid)
+gymnasium.register("Corner-v0", entry_point=Corner)
 gymnasium.register("Pictures-v0", entry_point=Pictures)

@@ -1,5 +1,7 @@
 """What the guides show runs: their Python, their commands, the plugins that they write."""
 
+import importlib
+import inspect
 import re
 import shlex
 import shutil
@@ -40,7 +42,14 @@ SHOWN += [
     for page in (DOCS / "guide").glob("*.md")
     for line in sorted({*re.findall(r"`(lz [^`\n]+)`", page.read_text(encoding="utf-8"))})
 ]
-CHEAP = ("lz list", "lz config show", "lz config explain", "lz config diff", "lz check-env")
+CHEAP = (
+    "lz list",
+    "lz config show",
+    "lz config explain",
+    "lz config diff",
+    "lz check-env",
+    "lz plugin check game",
+)
 WRITTEN = {  # file of a page -> the plugin's name; both are an entry point of one distribution
     "author/index.md": ("returns_log", "patient"),
     "author/policy.md": ("gradient",),
@@ -74,6 +83,18 @@ def test_the_examples_of_a_page_run_one_after_another(page, place, monkeypatch):
     monkeypatch.chdir(place)
 
     execute(page)
+
+
+def test_the_steps_of_muzero_are_told_with_their_arguments():
+    policy = importlib.import_module("lz_muzero.policy").MuZeroPolicy
+    page = (DOCS / "author" / "index.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `(_\w+)\(([^)]*)\)` \|", page, flags=re.M))
+    steps = set(re.findall(r"`(_\w+)`", policy.__doc__))
+
+    assert set(told) == steps
+    for name, given in told.items():
+        _, *taken = inspect.signature(getattr(policy, name)).parameters
+        assert given == ", ".join(taken)
 
 
 def test_the_run_that_the_guide_reads_was_evaluated(place, monkeypatch):

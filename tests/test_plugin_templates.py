@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,12 @@ def test_every_example_stands_in_the_readme_and_says_how_to_install_and_test_it(
     for name in folders:
         page = (ROOT / "examples" / name / "README.md").read_text().splitlines()
         assert f"| [{name}](examples/{name}) |" in (ROOT / "README.md").read_text()
-        assert {f"pip install -e examples/{name}", f"pytest examples/{name}"} <= set(page)
+        installs = f'pip install -e "examples/{name}[test]"'
+        assert {installs, f"pytest examples/{name}"} <= set(page)
+        # a root of its own: pytest reads no settings of the checkout, which ask for a plugin more
+        project = tomllib.loads((ROOT / "examples" / name / "pyproject.toml").read_text())
+        assert "ini_options" in project["tool"]["pytest"]
+        assert project["project"]["optional-dependencies"]["test"] == ["pytest>=8"]
 
 
 def code_of(path):

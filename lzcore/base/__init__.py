@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "config": ("LoopSettings", "ModelSettings", "PolicySettings", "Settings", "setting"),
+    "config": ("LoopSettings", "ModelSettings", "Only", "PolicySettings", "Settings", "setting"),
     "env": ("ActionSpace", "Env", "Observed", "Spaces", "Stepped"),
     "errors": (
         "CheckpointError",

@@ -36,7 +36,8 @@ def setting(
         help: one sentence; says so if the setting is accepted without effect.
         unit: of the number ("steps", "bytes", ...), or "".
         check: an attrs validator, or a list of them, beyond the type.
-        extension: not part of the documented interface.
+        extension: what a policy of lz adds to the interface that it keeps to: `lz config explain`
+            says so, `lz config show --documented` leaves it out. Settings of others need it not.
         noop: accepted for compatibility and read by nothing.
         spaces: a fact of the environment; in a run, another value is refused.
     """

@@ -1,6 +1,7 @@
 """`lz check-env`: what is wrong with an environment, and what a preset would make of it."""
 
 from collections.abc import Iterator, Sequence
+from shlex import quote
 from textwrap import wrap
 
 import click
@@ -46,6 +47,8 @@ def check_env(
     if resolved:
         click.echo("\n".join(_preset(resolved)))
     click.echo("\n".join(_found(findings)))
+    if report.has_rules:
+        click.echo(f"`lz plugin check {quote(env_id)}` holds the rules to their contract.")
     ctx.exit(1 if any(finding.level == "wrong" for finding in findings) else 0)
 
 

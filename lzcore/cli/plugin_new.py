@@ -66,7 +66,7 @@ def new(name: str, kind: str, into: Path) -> None:
     folder = into / names.dist
     written = write(names, kind, folder)
     click.echo(f"Wrote {folder}: {written} files of the {kind} {names.package!r}. What to do next:")
-    click.echo(f"  pip install -e {folder}  # then `lz list` shows it")
+    click.echo(f'  pip install -e "{folder}[test]"  # then `lz list` shows it')
     click.echo(f"  {filled(facts_of(kind)['run'], names)}")
     click.echo(f"  pytest {folder}")
 

@@ -17,6 +17,7 @@ from lzcore.base.env import Env, Observed, Stepped
 from lzcore.base.errors import EnvError
 from lzcore.base.seeding import generator, stream_key
 from lzcore.envs.adapters import short
+from lzcore.envs.games import GameEnv
 from lzcore.envs.gym import GymEnv
 
 _ME = np.zeros(1, np.int64)  # env_id of the only environment
@@ -36,6 +37,7 @@ class Report:
 
     facts: dict[str, str]
     findings: tuple[Finding, ...]
+    has_rules: bool = False  # whether `lz plugin check` holds a simulator to its contract
 
     @property
     def wrong(self) -> int:
@@ -77,14 +79,16 @@ def examine(make: Callable[[], Env], seed: int = 0, max_steps: int = 2000) -> Re
             played = [play(first, s, max_steps) for s in (seed, seed + 1, seed)]
             again = play(second, seed, max_steps)
         except EnvError as err:
-            return Report(facts, (Finding("wrong", str(err)),))
+            return Report(facts, (Finding("wrong", str(err)),), isinstance(first, GameEnv))
         facts |= _story(played, first.spaces.players)
         findings = [*_kept_promises(played), *_repeats(played, again), *_ends_of(played)]
         if first.spaces.players == 1:  # two learn from who wins, which few games need not show
             findings += _returns_of(played)
         if isinstance(first, GymEnv):
             findings += _as_declared(first, seed)
-        return Report(facts, tuple(findings))
+        if isinstance(first, GameEnv) and first.simulator.spaces.players == 2:
+            findings += _outcomes_of(played)
+        return Report(facts, tuple(findings), isinstance(first, GameEnv))
     finally:
         first.close()
         second.close()
@@ -256,6 +260,19 @@ def _returns_of(played: list[Episode]) -> Iterator[Finding]:
             f"Random episodes all returned {totals.pop():g}; there is nothing to learn from until "
             "one differs.",
         )
+
+
+def _outcomes_of(played: list[Episode]) -> Iterator[Finding]:
+    """Compare rewards of a game of two players with what its values may be."""
+    early = {reward for episode in played for reward in episode.rewards[:-1]} - {0.0}
+    last = {episode.rewards[-1] for episode in played if episode.ended} - {1.0, 0.0, -1.0}
+    for seen, when in ((early, "before the end of a game"), (last, "at the end of a game")):
+        if seen:
+            yield Finding(
+                "wrong",
+                f"It gives a reward of {min(seen):g} {when}; expected 1, 0 or -1 at the end and 0 "
+                "before. Mend the `value` of positions that `look` returns.",
+            )
 
 
 # --- a Gymnasium environment without its adapters -------------------------------------------------

@@ -94,6 +94,16 @@ def test_the_command_tells_facts_and_findings_and_succeeds():
     assert max(map(len, done.output.splitlines())) <= 100
 
 
+def test_of_a_game_the_last_line_says_which_command_holds_its_rules_to_their_contract():
+    done = lz_check_env("game/lzcore.testing.noughts:Noughts")
+
+    assert done.exit_code == 0
+    assert done.output.splitlines()[-2:] == [
+        "Nothing is wrong.",
+        "`lz plugin check game/lzcore.testing.noughts:Noughts` holds the rules to their contract.",
+    ]
+
+
 def test_the_command_takes_settings_of_the_environment():
     done = lz_check_env("CartPole-v1", "-o", "env.frame_skip=4", "-o", "env.max_episode_steps=3")
 

@@ -98,7 +98,7 @@ def test_what_to_do_next_is_told_in_three_lines(tmp_path):
 
     assert done.output.splitlines() == [
         f"Wrote {folder}: 11 files of the policy 'my_planner'. What to do next:",
-        f"  pip install -e {folder}  # then `lz list` shows it",
+        f'  pip install -e "{folder}[test]"  # then `lz list` shows it',
         "  lz run --policy my_planner",
         f"  pytest {folder}",
     ]

@@ -83,6 +83,38 @@ def returns_of(simulator, seed):
     return [play(GameEnv(simulator, 1), s, 100).total for s in (seed, seed + 1)]
 
 
+class Overpaid(Noughts):
+    """Noughts whose values are `at_end` times as large, and `early` in running games."""
+
+    def __init__(self, at_end=1.0, early=0.0):
+        super().__init__()
+        self.at_end, self.early = at_end, early
+
+    def look(self, states):
+        seen = super().look(states)
+        early = np.where(seen.to_play == 1, self.early, -self.early)
+        value = np.where(seen.terminal, self.at_end * seen.value, early)
+        return seen._replace(value=value)
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({}, []),
+        ({"at_end": 2.0}, ["2 at the end of a game"]),
+        ({"early": 0.5}, ["0.5 before the end of a game"]),
+    ],
+)
+@pytest.mark.parametrize("bot", [None, "random"])
+def test_a_game_for_two_whose_rewards_are_none_of_a_game_is_wrong(given, wrong, bot):
+    report = examine(lambda: GameEnv(Overpaid(**given), 1, {"bot": bot} if bot else {}), 1)
+
+    told = [text for level, text in report.findings if level == "wrong"]
+    form = r"It gives a reward of -?(.*); expected 1, 0 or -1 at the end and 0 before\. Mend .*"
+    assert [re.fullmatch(form, text)[1] for text in told] == wrong
+    assert report.has_rules
+
+
 def test_truncated_episodes_are_told_apart():
     report = examine(lambda: GymEnv(Walk, 1, {"kwargs": {"limit": 3}}))
 

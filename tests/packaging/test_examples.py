@@ -69,6 +69,10 @@ def held_to_their_tests(environment, names, plugins, cwd):
     assert " passed" in succeeds(done)
 
 
+def lines_of(path):
+    return path.read_text().splitlines()
+
+
 def run(environment, cwd, out, line):
     words = f"lz run --out {out} --max-env-steps 60 {BRIEFLY} {line}".split()
     return succeeds(environment.run(*words, cwd=cwd))
@@ -85,8 +89,16 @@ def test_what_names_the_core_alone_is_complete_with_it(fresh, plugins, built, tm
     run(environment, tmp_path, "new", "--policy fresh_policy")
     run(environment, tmp_path, "scratch", "--policy cross_entropy -o n_episode=2")
 
+    resume = f"lz run --resume {tmp_path / 'new'} --max-env-steps 120".split()
+    succeeds(environment.run(*resume, cwd=tmp_path))
+    steps = [row.split(",")[0] for row in lines_of(tmp_path / "new" / "evaluations.csv")[1:]]
+    page = lines_of(tmp_path / "new" / "fresh_observer.md")
+    told = [row.split()[1] for row in page if row.startswith("|")][2:]
+    assert len(set(steps)) == len(steps) >= 3  # at the start, at the end, after it was resumed
+    assert told == steps
+
     for out in ("new", "scratch"):  # both observers have watched both runs
-        assert len((tmp_path / out / "evaluations.csv").read_text().splitlines()) >= 2
+        assert len(lines_of(tmp_path / out / "evaluations.csv")) >= 2
         assert "# Ended by max_env_steps" in (tmp_path / out / "fresh_observer.md").read_text()
 
 

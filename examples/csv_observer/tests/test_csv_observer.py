@@ -44,6 +44,19 @@ def test_each_evaluation_is_a_row(tmp_path):
     ]
 
 
+def test_what_is_measured_once_more_takes_the_place_of_its_row(tmp_path):
+    run = a_run(tmp_path)
+    plugin.lz_run_started(run)
+    evaluated(run, 0, 9.0)  # and killed, with no checkpoint since the first one
+
+    again = a_run(tmp_path)
+    plugin.lz_run_started(again)
+    evaluated(again, 0, 9.5)
+    evaluated(again, 400, 20.0)
+
+    assert [row.split(",")[2] for row in rows(tmp_path)] == ["return_mean", "9.5", "20.0"]
+
+
 def test_a_resumed_run_goes_on_where_its_checkpoint_stood(tmp_path):
     run = a_run(tmp_path)
     plugin.lz_run_started(run)

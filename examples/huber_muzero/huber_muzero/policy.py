@@ -7,8 +7,7 @@ from lz_muzero.config import MuZeroConfig, MuZeroModelSettings
 from lz_muzero.policy import MuZeroPolicy
 from torch import Tensor
 
-from lzcore.base import setting
-from lzcore.base.config import Only
+from lzcore.base import Only, setting
 from lzcore.base.model import Support
 
 
@@ -26,9 +25,7 @@ class HuberMuZeroConfig(MuZeroConfig):
     """MuZero's settings and one more."""
 
     model: HuberModelSettings = setting(attrs.Factory(HuberModelSettings), "The network.")
-    huber_delta: float = setting(
-        1.0, "Errors beyond this count linearly.", check=v.gt(0.0), extension=True
-    )
+    huber_delta: float = setting(1.0, "Errors beyond this count linearly.", check=v.gt(0.0))
 
 
 class HuberMuZeroPolicy(MuZeroPolicy):
