@@ -42,15 +42,15 @@ class Line(NamedTuple):
 
 
 # d = 0.5:  returns 2 + 4/2 = 4, 2 + (4 + 12/2)/2 = 7, 2 + (4 + (8 + 32/2)/2)/2 = 10
-_KEPT = {"value": (1.0 + 4.0 + 7.0 + 10.0) / 4, "q_value": (4.0 + 7.0 + 10.0) / 3}
+_KEPT = (1.0 + 4.0 + 7.0 + 10.0) / 4, (4.0 + 7.0 + 10.0) / 3  # value, q_value
 # d = -0.5: returns 2 - 4/2 = 0, 2 - (4 - 12/2)/2 = 3, 2 - (4 - (8 - 32/2)/2)/2 = -2
-_TURNED = {"value": (1.0 + 0.0 + 3.0 - 2.0) / 4, "q_value": (0.0 + 3.0 - 2.0) / 3}
+_TURNED = (1.0 + 0.0 + 3.0 - 2.0) / 4, (0.0 + 3.0 - 2.0) / 3
 LINES = (
-    Line("with one player", (-1,) * 4, **_KEPT),
-    Line("where two players take turns", (1, 2, 1, 2), **_TURNED),
-    Line("where two players take turns untold", (2, 1, 2, 1), **_TURNED, tells_players=False),
-    Line("where one of two players moves on", (2, 2, 2, 2), **_KEPT),
-    Line("where discount is told as -0.5", (1, 1, 1, 1), **_TURNED, discount=-0.5),
+    Line("with one player", (-1,) * 4, *_KEPT),
+    Line("where two players take turns", (1, 2, 1, 2), *_TURNED),
+    Line("where two players take turns untold", (2, 1, 2, 1), *_TURNED, tells_players=False),
+    Line("where one of two players moves on", (2, 2, 2, 2), *_KEPT),
+    Line("where discount is told as -0.5", (1, 1, 1, 1), *_TURNED, discount=-0.5),
 )
 
 
@@ -59,7 +59,7 @@ def _specs(subject: Subject) -> Iterator[TreeSpec]:
     for rule in ("puct", "gumbel"):
         for kind in _KINDS:
             fixed: Any = {"num_simulations": len(REWARDS), "root_expand_all": False, **kind}
-            spec = TreeSpec(rule=rule, discount=_DISCOUNT, **fixed)  # type: ignore[arg-type]
+            spec = TreeSpec(rule=rule, discount=_DISCOUNT, **fixed)
             if subject.cls.supports(spec) is None:
                 yield spec
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from kit_fakes import MODULE, GoodPolicy, registry_of
 
 from lzcore.base.errors import UnknownNameError
@@ -147,6 +148,15 @@ def test_what_a_component_raises_is_told_with_file_and_line():
         f"(test_testing_kit.py line {line}). Expected no error."
     )
     with pytest.raises(AssertionError, match=f"^{re.escape(said)}$"):
+        made(check_it)(Subject("replay"))
+
+
+def test_the_line_of_a_component_is_told_rather_than_that_of_torch():
+    def check_it(subject):
+        torch.nn.Linear(2, 3)(torch.zeros(1, 5))
+
+    line = check_it.__code__.co_firstlineno + 1
+    with pytest.raises(AssertionError, match=rf"\(test_testing_kit\.py line {line}\)\. Expected"):
         made(check_it)(Subject("replay"))
 
 
