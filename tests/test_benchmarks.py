@@ -54,7 +54,7 @@ def figures(monkeypatch, capsys):
 def forget_tasks():
     """Take what `tasks` registers out again, as a new import of it registers it anew."""
     sys.modules.pop("tasks", None)
-    for name in ("TicTacToe-v0", "Pictures-v0"):
+    for name in ("TicTacToe-v0", "Corner-v0", "Pictures-v0"):
         gymnasium.registry.pop(name, None)
 
 
@@ -153,3 +153,22 @@ def test_random_play_at_tictactoe_mostly_loses(game):
             _, reward, over, _, info = game.step(action)
         outcomes.append(reward)
     assert -0.85 < np.mean(outcomes) < -0.6
+
+
+def test_the_shortest_way_into_the_corner_earns_what_it_says(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    corner, returns = gymnasium.make("tasks:Corner-v0"), []
+    for seed in range(300):
+        seen, _ = corner.reset(seed=seed)
+        earned, over = 0.0, False
+        while not over:
+            column = int(seen.argmax()) % 5
+            seen, reward, over, cut, _ = corner.step(2 if column < 4 else 3)
+            assert not cut
+            earned += reward
+        returns.append(earned)
+    forget_tasks()
+
+    assert np.mean(returns) == pytest.approx(0.917, abs=0.01)
+    corner.reset(seed=0)
+    assert [corner.step(0)[3] for _ in range(20)] == [False] * 19 + [True]

@@ -13,7 +13,7 @@ from lz_ptree.tree import NumpyTree
 
 from lzcore.registry import Registry, SearchTreeSpec, hookimpl
 from lzcore.registry.discovery import installed_points
-from lzcore.testing import trees, trees_refusing
+from lzcore.testing import trees, trees_backup, trees_refusing
 from lzcore.testing.kit import all_checks, checks_for, left_out
 from lzcore.testing.subject import Subject
 
@@ -155,7 +155,40 @@ class Curt(NumpyTree):
             raise ValueError("no") from None
 
 
-t, r = trees, trees_refusing
+def backing_up(**changes):
+    """A tree that takes these fields of every evaluation for another."""
+
+    def backup(self, evaluation):
+        told = {name: change(evaluation) for name, change in changes.items()}
+        NumpyTree.backup(self, evaluation._replace(**told))
+
+    return type("Backing", (NumpyTree,), {"backup": backup})
+
+
+class OneSided(NumpyTree):
+    """Knows no players."""
+
+    def start(self, evaluation, *given, to_play=None, **more):
+        super().start(evaluation, *given, **more)
+
+    def backup(self, evaluation):
+        super().backup(evaluation._replace(to_play=None))
+
+
+class Rooted(NumpyTree):
+    """Comes back to the edge of the root."""
+
+    def select(self):
+        leaves = super().select()
+        return leaves._replace(depth=np.ones_like(leaves.depth))
+
+
+def halves(evaluation):
+    return np.full(len(evaluation.value), 0.5)
+
+
+b, t, r = trees_backup, trees, trees_refusing
+by_hand = b.check_returns_are_carried_up_as_worked_by_hand
 WRONG = [
     (t.check_what_it_supports_is_told_in_one_line, Vague, r"answered 'it\\ncannot'; expected None"),
     (t.check_what_it_supports_is_told_in_one_line, Lenient, r"refuses \(no vectors here\); exp"),
@@ -193,6 +226,16 @@ WRONG = [
     (t.check_roots_do_not_depend_on_each_other, Together, "its value is another when root 0 of"),
     (t.check_a_search_depends_on_none_before_it, Aging, "another when its tree was used before"),
     (t.check_calls_out_of_order_are_refused, Patient, "before start was answered; expected a Runt"),
+    (by_hand, backing_up(reward=lambda e: 0 * e.value), "value of the roots .* with one player"),
+    (by_hand, backing_up(value=lambda e: 0 * e.value), r"is \[3\.25, 3\.25\] .* expected 5\.5 for"),
+    (by_hand, backing_up(discount=lambda e: 2 * halves(e)), "value .* with one player"),
+    (by_hand, backing_up(discount=halves), "value of the roots is .* where two players take turns"),
+    (by_hand, backing_up(to_play=lambda e: None), "where one of two players moves on"),
+    (by_hand, backing_up(discount=lambda e: None), "where discount is told as -0.5"),
+    (by_hand, OneSided, r"value of the roots is \[5\.5, 5\.5\] where two .*; expected 0\.5 for"),
+    (by_hand, Rooted, "simulation 2 ended at the depths"),
+    (by_hand, telling(visit_count=lambda n: n + 1), r"visit_count of the roots is \[4, 4\] with"),
+    (by_hand, telling(q_value=lambda q: -q), r"q_value of the roots is \[-7\.0, -7\.0\] with one"),
     (r.check_evaluations_that_cannot_be_used_are_refused, Trusting, r"value=\[0.* was taken; exp"),
     (r.check_evaluations_that_cannot_be_used_are_refused, Curt, "was refused with: no. Expected"),
     (r.check_roots_that_cannot_be_searched_are_refused, Trusting, r"noise=array\(.* was taken; ex"),
@@ -217,6 +260,16 @@ def test_a_tree_that_supports_nothing_is_named(monkeypatch):
 
     with pytest.raises(AssertionError, match=r"supports\(\) refuses every search; expected None"):
         trees.check_leaves_name_nodes_that_are_there(subject_of(monkeypatch, Nothing))
+
+
+def test_a_tree_in_which_no_node_can_have_one_edge_is_not_worked_by_hand(monkeypatch):
+    class Wide(NumpyTree):
+        @staticmethod
+        def supports(spec):
+            return "one edge is no choice" if spec.num_simulations == 3 else None
+
+    reasons = left_out(subject_of(monkeypatch, Wide))
+    assert reasons["check_returns_are_carried_up_as_worked_by_hand"].startswith("it runs no search")
 
 
 def test_a_tree_of_another_rule_is_not_compared_with_any_reference(monkeypatch):

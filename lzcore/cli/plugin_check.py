@@ -1,7 +1,7 @@
 """`lz plugin check`: holds a distribution, or one component, to what its kind promises."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -9,8 +9,10 @@ import click
 
 from lzcore.base.errors import UnknownNameError
 from lzcore.registry import Component, Registry, get_registry
+from lzcore.registry.faults import told as in_which_line
 
 _WORDS = {"policies": "policy", "models": "model", "trees": "tree", "buffers": "buffer"}
+_COUNTED = ("passed", "failed", "not_reached")  # of Told
 
 
 @attrs.frozen
@@ -20,6 +22,8 @@ class Told:
     subject: str
     passed: list[str] = attrs.Factory(list)  # names of checks
     failed: dict[str, str] = attrs.Factory(dict)  # name -> what was wrong, one line
+    # name -> the failed check that the same cause stopped before
+    not_reached: dict[str, str] = attrs.Factory(dict)
     left_out: dict[str, str] = attrs.Factory(dict)  # name -> why it was not held to it
 
 
@@ -30,8 +34,9 @@ class Told:
 def check(ctx: click.Context, name: str, as_json: bool) -> None:
     """Hold the distribution or component NAME to what its kind promises.
 
-    Of a distribution, all of its components are tried, each on a small scale. The same checks
-    make tests by lzcore.testing.parametrize_with_checks.
+    Of a distribution, all of its components are tried, each on a small scale. A NAME that both
+    have means the distribution; DISTRIBUTION:NAME is the component. The same checks make tests by
+    lzcore.testing.parametrize_with_checks.
 
     Exit status: 0 if every check passed, 1 if one failed, 2 for a name that is not known.
     """
@@ -45,23 +50,23 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
         results.append(_held(subject))
         if not as_json:
             click.echo("\n".join(_lines(results[-1])))
-    passed, failed = (sum(len(getattr(r, n)) for r in results) for n in ("passed", "failed"))
+    counts = {n: sum(len(getattr(r, n)) for r in results) for n in _COUNTED}
     if as_json:
         subject_facts = [attrs.asdict(result) for result in results]
-        totals = {"name": name, "passed": passed, "failed": failed, "not_checked": unchecked}
+        totals = {"name": name, **counts, "not_checked": unchecked}
         click.echo(json.dumps({**totals, "subjects": subject_facts}, indent=2))
     else:
         for what in unchecked:
             click.echo(f"{what}: nothing more is checked than that it can be used.")
-        click.echo(f"{passed} passed, {failed} failed.")
-    ctx.exit(1 if failed else 0)
+        click.echo(f"{_counted(counts, always=('passed', 'failed'))}.")
+    ctx.exit(1 if counts["failed"] else 0)
 
 
 def _subjects(name: str, registry: Registry) -> tuple[list[Any], list[str]]:
     """Return what is checked under a name, and which components have no checks of their own."""
-    from lzcore.testing.subject import Subject
+    from lzcore.testing.subject import Subject, is_distribution
 
-    first = Subject(name, registry=registry)
+    first = Subject(name, "plugin" if is_distribution(name, registry) else None, registry=registry)
     if first.kind != "plugin":
         return [first], []
     known = [c for c in registry.components() if c.distribution == first.distribution]
@@ -100,19 +105,38 @@ def _held(subject: Any) -> Told:
     from lzcore.testing.kit import checks_for, left_out
 
     told = Told(str(subject), left_out=left_out(subject))
+    causes: dict[str, str] = {}  # what was raised first -> the check that it stopped first
     for one in checks_for(subject):
         try:
             one.function(subject)
         except AssertionError as err:
-            told.failed[one.name] = str(err).removeprefix(f"{subject}: ")
+            first = causes.setdefault(_cause(err), one.name)
+            if first != one.name:
+                told.not_reached[one.name] = first
+            else:
+                told.failed[one.name] = str(err).removeprefix(f"{subject}: ")
         else:
             told.passed.append(one.name)
     return told
 
 
+def _cause(err: BaseException) -> str:
+    """Return what was raised first, and where, of an error that others were raised from."""
+    while err.__cause__ is not None:
+        err = err.__cause__
+    return in_which_line(err)
+
+
+def _counted(counts: Mapping[str, int], always: tuple[str, ...] = ("passed",)) -> str:
+    shown = [name for name in _COUNTED if counts[name] or name in always]
+    return ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in shown)
+
+
 def _lines(told: Told) -> Iterator[str]:
-    """Yield a line for the subject, and one for each check that did not pass."""
-    count = f"{len(told.passed)} passed" + f", {len(told.failed)} failed" * bool(told.failed)
-    yield f"{told.subject}: {count}"
-    yield from (f"  failed    {name}: {said}" for name, said in told.failed.items())
+    """Yield a line for the subject, and those of each check that did not pass."""
+    yield f"{told.subject}: {_counted({name: len(getattr(told, name)) for name in _COUNTED})}"
+    for name, said in told.failed.items():
+        yield f"  failed    {name}: {said}"
+        if others := list(told.not_reached.values()).count(name):
+            yield f"            not reached because of it: {others} more."
     yield from (f"  left out  {name}: {why}." for name, why in told.left_out.items())

@@ -6,6 +6,7 @@ from pathlib import Path
 FAULTS = (Exception, SystemExit)  # Ctrl-C goes through
 
 _CORE = Path(__file__).parents[1]
+_LIBRARIES = tuple(f"-packages/{name}/" for name in ("torch", "numpy"))  # in paths of their files
 
 
 def worded(err: BaseException) -> str:
@@ -23,6 +24,7 @@ def told(err: BaseException) -> str:
         (Path(frame.filename), frame.lineno)
         for frame in traceback.extract_tb(err.__traceback__)
         if not frame.filename.startswith("<") and "importlib" not in frame.filename
+        if not any(part in Path(frame.filename).as_posix() for part in _LIBRARIES)
     ]
     theirs = [(file, line) for file, line in frames if _CORE not in file.parents]
     ours = [(file, line) for file, line in frames if file.parent != _CORE / "registry"]

@@ -14,7 +14,7 @@ import numpy as np
 
 from lzcore.base.errors import LzError, ReplayError
 from lzcore.base.replay import Array, Buffer, Column, ReplaySettings, Segment, Windows
-from lzcore.testing.promises import promise, require
+from lzcore.testing.promises import in_one_line, promise, require, short
 from lzcore.testing.subject import Subject
 from lzcore.testing.trial import saved
 
@@ -129,7 +129,8 @@ def check_windows_tell_how_episodes_ended(subject: Subject) -> None:
         found = getattr(windows, name)
         require(
             np.array_equal(found, expected),
-            f"{name} of its windows is {found.tolist()}; expected {expected.tolist()}.",
+            f"{name} of its windows is {short(found.tolist())}; expected "
+            f"{short(expected.tolist())}.",
         )
     of = {(int(e), int(t)): int(i) for e, t, i in zip(episode, row, windows.index, strict=True)}
     require(
@@ -170,10 +171,15 @@ def check_stacked_frames_come_with_each_position(subject: Subject) -> None:
     found = windows.frames(0, 2)
     at = np.clip(row[:, None] + np.arange(-2, 2), 0, None)
     require(
-        found.shape == (_MANY, 4, 3) and (found[:, :, 1] == at).all(),
-        f"frames(0, 2) with frame_stack 3 has shape {found.shape}; expected ({_MANY}, 4, 3), the "
-        "rows from 2 before a position to 1 behind it.",
+        found.shape == (_MANY, 4, 3),
+        f"frames(0, 2) with frame_stack 3 has shape {found.shape}; expected ({_MANY}, 4, 3).",
     )
+    for ours, wanted in zip(found[:, :, 1].tolist(), at.tolist(), strict=True):
+        require(
+            ours == wanted,
+            f"frames(0, 2) with frame_stack 3 holds the rows {ours} of an episode; expected "
+            f"{wanted}, from 2 before a position to 1 behind it.",
+        )
     require((found[:, :, 0] == episode[:, None]).all(), "frames are of several episodes.")
 
 
@@ -205,7 +211,7 @@ def _require_refused(call: Any, what: str, named: str = "") -> None:
     except LzError as err:
         require(
             named in str(err),
-            f"{what} was refused with: {err} Expected it to name {named!r}.",
+            f"{what} was refused with: {in_one_line(err)} Expected it to name {named!r}.",
         )
         return
     raise AssertionError(f"{what} was taken; expected a ReplayError that says why not.")
@@ -298,7 +304,8 @@ def check_reanalysis_writes_what_is_drawn_later(subject: Subject) -> None:
     told = buffer.revisit(5, 1.0, asked)
     require(
         told == {"positions": 5.0} and len(policy.seen.index) == 5,
-        f"revisit(5, ...) returned {told}; expected what reanalyze of the policy returned of 5.",
+        f"revisit(5, ...) returned {short(told)}; expected what reanalyze of the policy returned "
+        "of 5.",
     )
     written = set(policy.seen.index.tolist())
     windows = _drawn(buffer)
@@ -381,7 +388,10 @@ def check_a_state_of_other_columns_is_refused(subject: Subject) -> None:
     try:
         other.load_state_dict(state)
     except ReplayError as err:
-        require("value" in str(err), f"it said: {err} Expected the column 'value' to be named.")
+        require(
+            "value" in str(err),
+            f"it said: {in_one_line(err)} Expected the column 'value' to be named.",
+        )
         return
     raise AssertionError(
         f"a buffer of {_names(COLUMNS[:-1])} took the state of one of {_names(COLUMNS)}; expected "

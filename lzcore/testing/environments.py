@@ -15,7 +15,7 @@ from lzcore.base.env import Array, Env, Observed, Stepped
 from lzcore.base.seeding import derive_seed
 from lzcore.envs.check import examine
 from lzcore.registry import load
-from lzcore.testing.promises import promise, require
+from lzcore.testing.promises import in_one_line, promise, require
 from lzcore.testing.subject import Subject
 
 _STEPS = 25
@@ -70,7 +70,7 @@ def check_its_settings_are_settings(subject: Subject) -> None:
 def check_random_episodes_are_in_order(subject: Subject) -> None:
     """What `lz check-env` looks at: shapes, masks, times, and episodes that repeat themselves."""
     report = examine(lambda: _made(subject, 1), max_steps=200)
-    wrong = [finding.text for finding in report.findings if finding.level == "wrong"]
+    wrong = [in_one_line(finding.text) for finding in report.findings if finding.level == "wrong"]
     require(not wrong, f"{' '.join(wrong)} Expected nothing wrong in `lz check-env`.")
 
 

@@ -18,7 +18,7 @@ from lzcore.testing.subject import Subject
 _MODULES = {
     "policy": ("policies", "policies_learning"),
     "model": ("models",),
-    "tree": ("trees", "trees_refusing"),
+    "tree": ("trees", "trees_backup", "trees_refusing"),
     "buffer": ("buffers",),
     "env": ("environments",),
     "simulator": ("simulators",),

@@ -230,6 +230,20 @@ def check_gradients_are_finite(subject: Subject) -> None:
     )
 
 
+@promise("model")
+def check_a_policy_learns_with_it(subject: Subject) -> None:
+    """The policy that takes it plays a few episodes and makes a learn step with it."""
+    trial = ModelTrial.of(subject).trial
+    policy = trial.make()
+    told = trial.learn(policy, trial.batch(policy))[0]
+    for name, value in told.items():
+        require(
+            not name.endswith("loss") or np.isfinite(value),
+            f"a learn step of {trial.subject} told {name!r} as {value!r}; expected a finite "
+            "number.",
+        )
+
+
 @promise("model", left_out=_lacks("initial_inference"))
 def check_heads_have_the_widths_of_actions_and_supports(subject: Subject) -> None:
     """Logits of every action, values and rewards as wide as their supports."""

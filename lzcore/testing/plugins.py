@@ -75,8 +75,8 @@ def check_it_is_loaded_without_problems(subject: Subject) -> None:
     for plugin in _plugins(subject):
         require(
             plugin.state == "ok",
-            f"its entry point {plugin.name!r} is {plugin.state}: {plugin.cause}. Expected it to "
-            "be ok in `lz list`.",
+            f"its entry point {plugin.name!r} is {plugin.state}: {in_one_line(plugin.cause)} "
+            "Expected it to be ok in `lz list`.",
         )
 
 
@@ -110,8 +110,8 @@ def _imported(module: str) -> dict[str, Any]:
         capture_output=True,
         text=True,
     )
-    last = (done.stderr.strip().splitlines() or [""])[-1]
-    require(done.returncode == 0, f"importing {module} alone fails: {last}. Expected it to work.")
+    last = in_one_line((done.stderr.strip().splitlines() or [""])[-1])
+    require(done.returncode == 0, f"importing {module} alone fails: {last} Expected it to work.")
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
@@ -141,8 +141,8 @@ def check_all_that_it_names_can_be_used(subject: Subject) -> None:
     for component in subject.registry.check(subject.distribution):
         require(
             component.state != "broken",
-            f"{_called(component)} cannot be used: {component.cause}. Expected `lz list --check` "
-            "to find nothing.",
+            f"{_called(component)} cannot be used: {in_one_line(component.cause)} Expected "
+            "`lz list --check` to find nothing.",
         )
 
 
@@ -152,7 +152,8 @@ def check_its_names_are_its_own(subject: Subject) -> None:
     for component in _components(subject):
         require(
             component.state != "conflict",
-            f"{_called(component)} is not its own: {component.cause}. Expected another name.",
+            f"{_called(component)} is not its own: {in_one_line(component.cause)} Expected "
+            "another name.",
         )
 
 
@@ -188,7 +189,7 @@ def _misfits(component: Component) -> Iterator[str]:
     bases: dict[str, Any] = {"policies": Policy, "models": nn.Module}
     base = bases.get(component.kind)
     if base is not None and not (isinstance(found, type) and issubclass(found, base)):
-        yield f"is {in_one_line(Exception(repr(found)))} Expected a class derived from {base}."
+        yield f"is {in_one_line(repr(found))} Expected a class derived from {base}."
     lacking = [name for name in _METHODS.get(component.kind, ()) if not hasattr(found, name)]
     if lacking:
         yield f"has no {', '.join(lacking)}; expected a class with them, see lzcore.base."

@@ -22,7 +22,7 @@ from lzcore.base.structure import paths_of
 from lzcore.engine.layers import Layer, Stack, read_preset, whole_class
 from lzcore.engine.settings import Resolved
 from lzcore.registry import load
-from lzcore.testing.promises import in_one_line, promise, require
+from lzcore.testing.promises import in_one_line, promise, require, short
 from lzcore.testing.subject import Subject
 from lzcore.testing.trial import NUM_ENVS, Trial, odd_spaces, same, same_segments
 
@@ -266,7 +266,7 @@ def _require_action(trial: Trial, mode: str, found: Decisions) -> None:
     low, high = (-1.0, 1.0) if trial.is_continuous else (0, size - 1)
     require(
         ((action >= low) & (action <= high)).all(),
-        f"actions of {mode} are {action.tolist()}; expected numbers from {low} to {high}.",
+        f"actions of {mode} are {short(action.tolist())}; expected numbers from {low} to {high}.",
     )
     for env_id, told in found.items():
         require(
@@ -358,8 +358,9 @@ def check_a_decision_depends_on_no_other_environment(subject: Subject) -> None:
             require(
                 values.shape == expected.shape
                 and np.allclose(values, expected, rtol=1e-3, atol=1e-4, equal_nan=True),
-                f"{mode} decides {name!r} for the environments 3 and 1 alone as {values.tolist()}"
-                f", among all as {expected.tolist()}; expected the same.",
+                f"{mode} decides {name!r} for the environments 3 and 1 alone as "
+                f"{short(values.tolist())}, among all as {short(expected.tolist())}; expected the "
+                "same.",
             )
 
 
@@ -439,8 +440,8 @@ def _require_priority(segment: Segment) -> None:
     if given is not None:
         require(
             given.shape == (segment.length,) and np.isfinite(given).all() and (given > 0).all(),
-            f"initial_priority returned {given.tolist()} for {segment.length} rows; expected as "
-            "many finite numbers above 0.",
+            f"initial_priority returned {short(given.tolist())} for {segment.length} rows; "
+            "expected as many finite numbers above 0.",
         )
 
 

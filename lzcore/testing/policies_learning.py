@@ -11,7 +11,7 @@ import numpy as np
 
 from lzcore.base.policy import Policy
 from lzcore.engine.answers import PRIORITY
-from lzcore.testing.promises import promise, require
+from lzcore.testing.promises import promise, require, short
 from lzcore.testing.subject import Subject
 from lzcore.testing.trial import Trial, same, saved
 
@@ -34,7 +34,7 @@ def check_a_learn_step_tells_its_metrics(subject: Subject) -> None:
         if name != PRIORITY:
             require(
                 np.ndim(value) == 0 and math.isfinite(value),
-                f"a learn step told {name!r} as {value!r}; expected a finite number.",
+                f"a learn step told {name!r} as {short(value)}; expected a finite number.",
             )
     require(any(name.endswith("loss") for name in told), f"no loss among {list(told)}.")
     if policy.replay_settings().use_priority:
@@ -120,8 +120,8 @@ def check_learning_goes_on_exactly_from_its_states(subject: Subject) -> None:
         for name in expected:
             require(
                 np.array_equal(expected[name], told[name]),
-                f"after its states were loaded a learn step told {name!r} as {told[name]}; "
-                f"expected {expected[name]}, as without a break.",
+                f"after its states were loaded a learn step told {name!r} as {short(told[name])}; "
+                f"expected {short(expected[name])}, as without a break.",
             )
     name = same(*(trial.decide(p, "eval", trial.seen(p)) for p in (one, other)))
     require(not name, f"after its states were loaded eval differs in {name!r}; expected no bit.")
@@ -160,5 +160,5 @@ def check_old_positions_can_be_reanalyzed(subject: Subject) -> None:
     for name, value in told.items():
         require(
             np.ndim(value) == 0 and math.isfinite(value),
-            f"reanalyze told {name!r} as {value!r}; expected a finite number.",
+            f"reanalyze told {name!r} as {short(value)}; expected a finite number.",
         )

@@ -14,11 +14,13 @@ from typing import TypeAlias
 
 import attrs
 
+from lzcore.registry.faults import told
 from lzcore.testing.subject import Subject
 
 Function: TypeAlias = Callable[[Subject], None]
 
 _LONGEST = 400  # characters of what was raised
+_SHORT = 60  # characters of a value, and of the end of what was raised
 
 
 @attrs.frozen
@@ -53,8 +55,7 @@ def promise(
                 raise AssertionError(f"{subject}: {in_one_line(err)}") from err
             except Exception as err:  # a component may raise anything
                 raise AssertionError(
-                    f"{subject}: {function.__name__} was stopped by {type(err).__name__}: "
-                    f"{in_one_line(err)} Expected no error."
+                    f"{subject}: it was stopped by {in_one_line(told(err))} Expected no error."
                 ) from err
 
         _CHECKS.setdefault(kind, []).append(Check(function.__name__, check, left_out))
@@ -74,8 +75,15 @@ def require(is_kept: object, said: str) -> None:
         raise AssertionError(said)
 
 
-def in_one_line(err: BaseException) -> str:
-    """Return what an error says, cut where it becomes too long, with a full stop."""
-    text = " ".join(str(err).split()) or "no message"
-    text = text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
+def in_one_line(said: object) -> str:
+    """Return an error or a text as a sentence, without its middle where it becomes too long."""
+    text = " ".join(str(said).split()) or "no message"
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST - _SHORT]} ... {text[-_SHORT:]}"
     return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def short(value: object) -> str:
+    """Return a value as text, its beginning if it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _SHORT else text[: _SHORT - 3] + "..."

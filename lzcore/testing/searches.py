@@ -305,8 +305,15 @@ def assert_same(ours: Mapping[str, Any], theirs: Mapping[str, Any], where: str =
             continue
         assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape), where + name
         if found.tobytes() != wanted.tobytes():
-            np.testing.assert_array_equal(found, wanted, err_msg=where + name)
+            _require_equal(found, wanted, where + name)
             raise AssertionError(f"{where}{name} differs in the sign of a zero")
+
+
+def _require_equal(found: Array, wanted: Array, what: str) -> None:
+    differ = (found != wanted) & ~((found != found) & (wanted != wanted))
+    if differ.any():
+        at = tuple(np.argwhere(differ)[0].tolist())
+        raise AssertionError(f"{what}{list(at)}, which is {found[at]} and there {wanted[at]}.")
 
 
 def run_alike(ours: Tree, reference: Tree, case: Case) -> None:

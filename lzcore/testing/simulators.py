@@ -14,7 +14,7 @@ from lzcore.base.env import Array
 from lzcore.base.seeding import derive_seed
 from lzcore.base.simulator import Positions, Simulator, State
 from lzcore.registry import load
-from lzcore.testing.promises import promise, require
+from lzcore.testing.promises import in_one_line, promise, require, short
 from lzcore.testing.subject import Subject
 
 _GAMES, _PLIES = 4, 40
@@ -105,7 +105,7 @@ def _require_turns(rules: Simulator, seen: Positions) -> None:
     players = (-1,) if rules.spaces.players == 1 else (1, 2)
     require(
         np.isin(seen.to_play, players).all(),
-        f"to_play is {seen.to_play.tolist()}; expected some of {players}.",
+        f"to_play is {short(seen.to_play.tolist())}; expected some of {players}.",
     )
     at_chance = np.zeros(len(seen.terminal), bool)
     if seen.chance is not None:
@@ -113,7 +113,7 @@ def _require_turns(rules: Simulator, seen: Positions) -> None:
         at_chance = sums > 0
         require(
             np.allclose(sums[at_chance], 1.0),
-            f"rows of chance sum to {sums.tolist()}; expected 1, or 0 where a player moves.",
+            f"rows of chance sum to {short(sums.tolist())}; expected 1, or 0 where a player moves.",
         )
     moves = ~(seen.terminal | at_chance)
     require(
@@ -124,12 +124,14 @@ def _require_turns(rules: Simulator, seen: Positions) -> None:
     ends = (1.0, 0.0, -1.0) if rules.spaces.players == 2 else (0.0,)
     require(
         np.isin(seen.value[seen.terminal], ends).all() and not seen.value[~seen.terminal].any(),
-        f"value is {seen.value.tolist()} where terminal is {seen.terminal.tolist()}; expected 0 "
-        f"in running games and one of {ends} in finished ones.",
+        f"value is {short(seen.value.tolist())} where terminal is "
+        f"{short(seen.terminal.tolist())}; expected 0 in running games and one of "
+        f"{ends} in finished ones.",
     )
     require(
         rules.spaces.players == 1 or not seen.reward.any(),
-        f"reward is {seen.reward.tolist()} in a game for two; expected 0: value tells the result.",
+        f"reward is {short(seen.reward.tolist())} in a game for two; expected 0: value tells the "
+        "result.",
     )
 
 
@@ -178,7 +180,8 @@ def _require_refused(rules: Simulator, states: Sequence[State], seen: Positions,
     except ValueError as err:
         require(
             str(place) in str(err),
-            f"an action that is not legal in row {place} was refused with: {err} Expected the row.",
+            f"an action that is not legal in row {place} was refused with: {in_one_line(err)} "
+            "Expected the row.",
         )
         return
     raise AssertionError(

@@ -151,9 +151,14 @@ def kind_of(name: str, registry: Registry) -> str:
         return found[0]
     if ":" in name or "/" in name:
         return "simulator"
-    if any(normal(name) in (p.distribution, normal(p.name)) for p in registry.plugins):
+    if is_distribution(name, registry):
         return "plugin"
     raise _unknown(name, registry)
+
+
+def is_distribution(name: str, registry: Registry) -> bool:
+    """Whether a distribution that is installed, or its entry point, has the name."""
+    return any(normal(name) in (p.distribution, normal(p.name)) for p in registry.plugins)
 
 
 def _is_called(component: Component, name: str, words: Mapping[str, str]) -> bool:

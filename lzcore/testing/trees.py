@@ -9,13 +9,14 @@ Shape letters: B roots, R leaves evaluated together, E edges, S simulations.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import attrs
 import numpy as np
 
 from lzcore.base.errors import LzError
 from lzcore.base.tree import Array, Evaluation, SearchResult, Tree
 from lzcore.base.treespec import TreeSpec
 from lzcore.testing.golden import WORLDS, check_golden_search
-from lzcore.testing.promises import in_one_line, promise, require
+from lzcore.testing.promises import in_one_line, promise, require, short
 from lzcore.testing.searches import Case, Search, cases, plain_cases, run_alike, spoilt
 from lzcore.testing.subject import Subject
 
@@ -109,8 +110,15 @@ def check_it_searches_like_lz_ptree(subject: Subject) -> None:
         except AssertionError as err:
             raise AssertionError(
                 f"it differs from {READABLE} in {in_one_line(err)} Expected the same bits under "
-                f"{case.spec}."
+                f"{_given(case.spec)}."
             ) from err
+
+
+def _given(spec: TreeSpec) -> str:
+    """Return what a search is asked for beyond the defaults."""
+    fields = attrs.fields(TreeSpec)
+    told = {field.name: getattr(spec, field.name) for field in fields}
+    return ", ".join(f"{f.name}={told[f.name]!r}" for f in fields if told[f.name] != f.default)
 
 
 # --- one search -----------------------------------------------------------------------------------
@@ -129,7 +137,7 @@ def check_visits_add_up_and_keep_to_what_is_allowed(subject: Subject) -> None:
                 made = len(search.leaves) and sums[0]  # what expanding counts is the rule's affair
             require(
                 (sums == made).all(),
-                f"visit_count sums to {sums.tolist()} after {made} simulations; expected "
+                f"visit_count sums to {short(sums.tolist())} after {made} simulations; expected "
                 f"{made} for each root.",
             )
             legal = search.roots["legal_actions"]
@@ -220,14 +228,14 @@ def _require_leaves(leaves: Mapping[str, Any], rows: int, spec: TreeSpec) -> Non
     parent, node = leaves["parent"], leaves["node"]
     require(
         ((parent >= 0) & (node < spec.num_nodes)).all(),
-        f"it selected nodes {node.tolist()} below {parent.tolist()}; expected numbers from 0 to "
-        f"{spec.num_nodes - 1}.",
+        f"it selected nodes {short(node.tolist())} below {short(parent.tolist())}; expected "
+        f"numbers from 0 to {spec.num_nodes - 1}.",
     )
     below = leaves["needs_evaluation"] & (node <= parent)
     require(
         not below.any(),
-        f"it selected nodes {node.tolist()} below {parent.tolist()}; expected later numbers than "
-        "their parents have.",
+        f"it selected nodes {short(node.tolist())} below {short(parent.tolist())}; expected "
+        "later numbers than their parents have.",
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from lzcore.base.tree import Array, Evaluation, Reuse, Tree
 from lzcore.base.treespec import TreeSpec
-from lzcore.testing.promises import in_one_line, promise, require
+from lzcore.testing.promises import in_one_line, promise, require, short
 from lzcore.testing.subject import Subject
 
 Options = Mapping[str, Any]  # of a TreeSpec
@@ -178,7 +178,7 @@ def check_roots_that_cannot_be_searched_are_refused(subject: Subject) -> None:
 
 
 def _require_refusal(call: Any, wrong: Wrong) -> None:
-    said = ", ".join(f"{name}={_short(value)}" for name, value in wrong.change.items())
+    said = ", ".join(f"{name}={short(value)}" for name, value in wrong.change.items())
     try:
         call()
     except ValueError as err:
@@ -198,8 +198,3 @@ def _require_count(tree: Tree, count: int, wrong: Wrong) -> None:
         f"visits sum to {sums} after {', '.join(wrong.change)} was refused; expected {count} for "
         "each root.",
     )
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) < 60 else text[:57] + "..."

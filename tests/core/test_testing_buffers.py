@@ -133,6 +133,11 @@ WRONG = [
         showing(frames=lambda frames: lambda a, b: frames(a, b)[:, 1:]),
         r"frames\(0, 2\) with frame_stack 3 has shape \(64, 3, 3\)",
     ),
+    (
+        buffers.check_stacked_frames_come_with_each_position,
+        showing(frames=lambda frames: lambda a, b: frames(a, b) + np.array([0, 1, 0], np.float32)),
+        r"holds the rows \[.*\] of an episode; expected \[.*\], from 2 before",
+    ),
     (buffers.check_draws_follow_from_the_key, OneKey, "the keys 1 and 2 drew the same positions"),
     (
         buffers.check_what_cannot_be_drawn_is_refused,

@@ -1,16 +1,18 @@
 """Subjects are found by name, and a test is made of each of their checks."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+import torch
 from kit_fakes import MODULE, GoodPolicy, registry_of
 
 from lzcore.base.errors import UnknownNameError
 from lzcore.registry import BufferSpec, PolicySpec
 from lzcore.testing import parametrize_with_checks
 from lzcore.testing.kit import checks_for
-from lzcore.testing.promises import Check, promise, require
+from lzcore.testing.promises import Check, in_one_line, promise, require, short
 from lzcore.testing.subject import KINDS, Subject
 
 BUFFER = "lzcore.replay.buffer:ReplayBuffer"
@@ -136,20 +138,46 @@ def test_a_failure_is_one_line_that_begins_with_the_subject():
         check(Subject("replay"))
 
 
-def test_what_a_component_raises_is_told_with_the_name_of_the_check():
+def test_what_a_component_raises_is_told_with_file_and_line():
     def check_it(subject):
         raise KeyError("weights")
 
-    with pytest.raises(AssertionError, match=r"check_it was stopped by KeyError: 'weights'\. Exp"):
+    line = check_it.__code__.co_firstlineno + 1
+    said = (
+        "buffer 'replay': it was stopped by KeyError: 'weights' "
+        f"(test_testing_kit.py line {line}). Expected no error."
+    )
+    with pytest.raises(AssertionError, match=f"^{re.escape(said)}$"):
         made(check_it)(Subject("replay"))
 
 
+def test_the_line_of_a_component_is_told_rather_than_that_of_torch():
+    def check_it(subject):
+        torch.nn.Linear(2, 3)(torch.zeros(1, 5))
+
+    line = check_it.__code__.co_firstlineno + 1
+    with pytest.raises(AssertionError, match=rf"\(test_testing_kit\.py line {line}\)\. Expected"):
+        made(check_it)(Subject("replay"))
+
+
+def test_what_is_told_of_ends_with_one_mark():
+    assert in_one_line("Did you mean it?") == "Did you mean it?"
+    assert in_one_line(KeyError("boom")) == "'boom'."
+
+
+def test_a_long_value_is_shown_by_its_beginning():
+    assert short([1, 2]) == "[1, 2]"
+    assert short(list(range(900))).startswith("[0, 1, 2")
+    assert len(short(list(range(900)))) == 60
+
+
 def test_a_long_message_is_cut():
-    check = made(lambda subject: require(False, "long " * 500))
+    check = made(lambda subject: require(False, "long " * 500 + "(net.py line 3)."))
 
     with pytest.raises(AssertionError) as caught:
         check(Subject("replay"))
     assert len(str(caught.value)) < 500
+    assert str(caught.value).endswith("long (net.py line 3).")
 
 
 def test_a_reason_that_cannot_be_asked_leaves_nothing_out():

@@ -30,6 +30,9 @@ class Good(nn.Module):
         both = torch.cat((latent_state, action[:, None].float()), dim=1)
         return self._told(self.imagine(both).tanh())
 
+    def forward(self, observation):
+        return self.initial_inference(observation).policy_logits
+
     def _told(self, latent):
         return NetworkOutput(latent, latent[:, :1], latent[:, 1:2], latent[:, 2:4])
 
@@ -123,6 +126,18 @@ class Growing(Good):
         return told._replace(latent_state=torch.cat((told.latent_state, latent_state), dim=1))
 
 
+class Renamed(Good):
+    """Lacks what its policy asks for once it learns."""
+
+    def forward(self, observation):
+        return self.project(observation) if self.training else super().forward(observation)
+
+
+class Endless(Good):
+    def forward(self, observation):
+        return super().forward(observation) + (torch.inf if self.training else 0.0)
+
+
 WRONG = [
     (models.check_initial_weights_are_drawn_from_torch, Shared, r"weight look\.bias differs"),
     (models.check_weights_come_back_from_a_checkpoint, Remembers, "it tells another latent_state"),
@@ -135,6 +150,16 @@ WRONG = [
         "latent_state of a row dep|again",
     ),
     (models.check_gradients_are_finite, Rooted, "a gradient of its outputs is not finite"),
+    (
+        models.check_a_policy_learns_with_it,
+        Renamed,
+        r"by AttributeError: .* no attribute 'project' \(test_testing_models\.py line \d+\)",
+    ),
+    (
+        models.check_a_policy_learns_with_it,
+        Endless,
+        "a learn step of policy 'lz-fakes:maker' on .* told 'total_loss' as",
+    ),
     (models.check_heads_have_the_widths_of_actions_and_supports, Wide, r"has shape \(4, 5\); exp"),
     (models.check_supports_decode_what_they_encode, Halved, "reward_support decodes"),
     (

@@ -82,7 +82,7 @@ WRONG = [
     (
         p.check_it_is_loaded_without_problems,
         GOOD.replace("LZ_API = 1", ""),
-        "is broken: .* does not state its hook API",
+        r"is broken: .* does not state its hook API.*[^.?!][.?!] Expected it to be ok",
     ),
     (p.check_importing_it_does_nothing_else, "import torch" + GOOD, "loads torch; expected it to"),
     (p.check_importing_it_does_nothing_else, "print('hello')" + GOOD, "prints 'hello'; expected n"),
@@ -176,6 +176,38 @@ def test_what_failed_is_one_line_and_the_status_1(lz):
     assert line.startswith(
         "  failed    check_components_are_what_they_are_registered_as: its buffer 'mine' has no"
     )
+
+
+def test_a_name_of_both_means_the_distribution(lz):
+    both = GOOD.replace('name="mine"', 'name="lz_checked_0"')
+    done, alone = (
+        lz(name, sources=[both]) for name in ("lz_checked_0", "lz-checked-0:lz_checked_0")
+    )
+
+    assert done.output.splitlines()[0] == "plugin 'lz_checked_0': 7 passed"
+    assert "buffer 'lz-checked-0:lz_checked_0': " in done.output
+    assert alone.output.startswith("buffer 'lz-checked-0:lz_checked_0': ")
+
+
+UNMADE = """
+class Kept:
+    def __init__(self, columns, settings, key):
+        raise KeyError("oops")
+"""
+
+
+def test_a_cause_of_many_failures_is_told_once(lz):
+    source = GOOD.replace('f"lzcore.replay.buffer:ReplayBuffer"', '__name__ + ":Kept"') + UNMADE
+    checks, line = len(kit.all_checks("buffer")), source.count("\n")
+    done = lz("mine", sources=[source])
+
+    assert done.exit_code == 1
+    lines = done.output.splitlines()
+    assert lines[0] == f"buffer 'mine': 0 passed, 1 failed, {checks - 1} not reached"
+    assert "it was stopped by KeyError: 'oops' (plugin_under_check_" in lines[1]
+    assert lines[1].endswith(f".py line {line}). Expected no error.")
+    assert lines[2].strip() == f"not reached because of it: {checks - 1} more."
+    assert lines[3:] == [f"0 passed, 1 failed, {checks - 1} not reached."]
 
 
 def test_one_component_can_be_checked_alone(lz):
