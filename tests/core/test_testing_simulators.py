@@ -129,7 +129,7 @@ WRONG = [
     ),
     (s.check_playing_changes_no_position, Touching, "shows another .* after actions were played"),
     (s.check_actions_that_are_not_legal_are_refused, Kind, "which is not legal; expected a Value"),
-    (s.check_actions_that_are_not_legal_are_refused, Curt, "not legal\. Expected the row"),
+    (s.check_actions_that_are_not_legal_are_refused, Curt, r"not legal\. Expected the row"),
     (s.check_positions_do_not_depend_on_each_other, Crowded, "another observation when it is look"),
     (s.check_games_begin_as_their_seeds_say, Ordered, "when games begin in another order of the"),
     (s.check_plies_count_actions, looking(ply=lambda x: 2 * x), "ply is 2 after 1 actions; exp"),
