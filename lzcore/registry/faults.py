@@ -5,8 +5,8 @@ from pathlib import Path
 
 FAULTS = (Exception, SystemExit)  # Ctrl-C goes through
 
-_CORE = Path(__file__).parents[1]
-_LIBRARIES = tuple(f"-packages/{name}/" for name in ("torch", "numpy"))  # in paths of their files
+_CORE, _HERE = __name__.partition(".")[0], __name__.rpartition(".")[0]
+_LIBRARIES = ("torch", "numpy", "importlib")  # what a component calls is not where it went wrong
 
 
 def worded(err: BaseException) -> str:
@@ -21,12 +21,15 @@ def told(err: BaseException) -> str:
     if isinstance(err, SyntaxError):
         return words
     frames = [
-        (Path(frame.filename), frame.lineno)
-        for frame in traceback.extract_tb(err.__traceback__)
-        if not frame.filename.startswith("<") and "importlib" not in frame.filename
-        if not any(part in Path(frame.filename).as_posix() for part in _LIBRARIES)
+        (str(frame.f_globals.get("__name__")), f"{Path(frame.f_code.co_filename).name} line {line}")
+        for frame, line in traceback.walk_tb(err.__traceback__)
+        if not frame.f_code.co_filename.startswith("<")
     ]
-    theirs = [(file, line) for file, line in frames if _CORE not in file.parents]
-    ours = [(file, line) for file, line in frames if file.parent != _CORE / "registry"]
+    theirs = [at for module, at in frames if _package(module) not in (_CORE, *_LIBRARIES)]
+    ours = [at for module, at in frames if module.startswith(f"{_CORE}.") and _HERE not in module]
     places = theirs or ours
-    return f"{words} ({places[-1][0].name} line {places[-1][1]})" if places else words
+    return f"{words} ({places[-1]})" if places else words
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
