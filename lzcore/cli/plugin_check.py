@@ -1,7 +1,9 @@
 """`lz plugin check`: holds a distribution, or one component, to what its kind promises."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from typing import Any
 
 import attrs
@@ -42,12 +44,14 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
     """
     registry = get_registry()
     try:
-        subjects, unchecked = _subjects(name, registry)
+        with redirect_stdout(sys.stderr):  # standard output is for what is found
+            subjects, unchecked = _subjects(name, registry)
     except UnknownNameError as err:
         raise click.UsageError(str(err)) from err
     results = []
     for subject in subjects:
-        results.append(_held(subject))
+        with redirect_stdout(sys.stderr):
+            results.append(_held(subject))
         if not as_json:
             click.echo("\n".join(_lines(results[-1])))
     counts = {n: sum(len(getattr(r, n)) for r in results) for n in _COUNTED}

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from lzcore.base.errors import nearest
+from lzcore.registry.faults import FAULTS
 from lzcore.testing.promises import Check, checks_of
 from lzcore.testing.subject import Subject
 
@@ -48,7 +49,7 @@ def left_out(subject: Subject) -> dict[str, str]:
 def _reason(check: Check, subject: Subject) -> str | None:
     try:
         return check.left_out and check.left_out(subject)
-    except Exception:  # what cannot be asked is held to the check, which then tells why
+    except FAULTS:  # what cannot be asked is held to the check, which then tells why
         return None
 
 

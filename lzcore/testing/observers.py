@@ -24,6 +24,7 @@ from lzcore.engine.plan import Counters, Outcome, Plan, Run
 from lzcore.engine.rundir import RunDirectory
 from lzcore.engine.settings import Resolved
 from lzcore.envs.config import GymSettings
+from lzcore.registry.faults import FAULTS
 from lzcore.registry.relay import call, new_manager
 from lzcore.testing.promises import in_one_line, promise, require
 from lzcore.testing.subject import Subject
@@ -67,7 +68,7 @@ class Watched:
             for implementation in getattr(self.relay.hook, hook).get_hookimpls():
                 try:
                     call(implementation, hook, "the observer", {"run": self.run, **given})
-                except Exception as err:  # an observer may raise anything
+                except FAULTS as err:  # an observer may raise anything, and exit
                     raise AssertionError(
                         f"{hook} raised {type(err).__name__}: {in_one_line(err)} Expected no "
                         "error: in a run the observer would be left out from there on."

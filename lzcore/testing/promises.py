@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import attrs
 
-from lzcore.registry.faults import told
+from lzcore.registry.faults import FAULTS, told
 from lzcore.testing.subject import Subject
 
 Function: TypeAlias = Callable[[Subject], None]
@@ -53,7 +53,7 @@ def promise(
                 function(subject)
             except AssertionError as err:
                 raise AssertionError(f"{subject}: {in_one_line(err)}") from err
-            except Exception as err:  # a component may raise anything
+            except FAULTS as err:  # a component may raise anything, and exit
                 raise AssertionError(
                     f"{subject}: it was stopped by {in_one_line(told(err))} Expected no error."
                 ) from err

@@ -7,6 +7,7 @@ from typing import Any
 from lzcore.base.errors import UnknownNameError, nearest
 from lzcore.registry import Component, Registry, Spec, get_registry, load
 from lzcore.registry.discovery import normal
+from lzcore.registry.faults import FAULTS
 
 COMPONENTS = {  # kinds of subjects that are registered -> where the registry files them
     "policy": "policies",
@@ -87,7 +88,7 @@ class Subject:
             return found[0].environment
         try:
             rules = self.cls.plans_with_rules
-        except Exception:  # the checks will tell what keeps it from being imported
+        except FAULTS:  # the checks will tell what keeps it from being imported
             rules = False
         return GAME if rules else "CartPole-v1"
 

@@ -210,6 +210,17 @@ def test_a_cause_of_many_failures_is_told_once(lz):
     assert lines[3:] == [f"0 passed, 1 failed, {checks - 1} not reached."]
 
 
+def test_a_component_that_prints_and_exits_is_told_like_any_other(lz):
+    leaves = UNMADE.replace('raise KeyError("oops")', 'print("bye"); raise SystemExit(7)')
+    source = GOOD.replace('f"lzcore.replay.buffer:ReplayBuffer"', '__name__ + ":Kept"') + leaves
+    done = lz("mine", "--json", sources=[source])
+
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)
+    assert "it was stopped by SystemExit: 7" in " ".join(told["subjects"][0]["failed"].values())
+    assert "bye" in done.stderr
+
+
 def test_one_component_can_be_checked_alone(lz):
     done = lz("mine")
 

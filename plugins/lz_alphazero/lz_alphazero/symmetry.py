@@ -3,7 +3,7 @@
 Shape letters: B samples, A actions, K slots of actions, H and W of the board, T symmetries.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,14 +36,23 @@ class Symmetry:
 
     def boards(self, observation: Array, which: Array) -> Array:
         """Return (B, C, H, W) with symmetry `which` (B,) done to each sample."""
-        return _by_kind(observation, which, _changed)
+        if self.count == 1:
+            return observation
+        changed = observation.copy()
+        for kind in np.unique(which):
+            changed[which == kind] = _changed(observation[which == kind], int(kind))
+        return changed
 
     def spread(self, values: Array, which: Array) -> Array:
         """Return (B, A), one number for each action, in their new order."""
+        if self.count == 1:
+            return values
         return np.take_along_axis(values, self._source[which], axis=1)
 
     def actions(self, actions: Array, which: Array) -> Array:
         """Return (B, K) actions under their new numbers; -1 stays -1."""
+        if self.count == 1:
+            return actions
         renamed = np.take_along_axis(self._target[which], np.maximum(actions, 0), axis=1)
         return np.where(actions < 0, actions, renamed)
 
@@ -74,10 +83,3 @@ def _seen(grid: Array, extra: Array, num_actions: int) -> Array:
     """Return (A,): which action now stands where each stood."""
     flat = grid.ravel()[: num_actions - len(extra)]  # a grid of columns repeats them in each row
     return np.concatenate([flat, extra])
-
-
-def _by_kind(values: Array, which: Array, change: Callable[[Array, int], Array]) -> Array:
-    changed = values.copy()
-    for kind in np.unique(which):
-        changed[which == kind] = change(values[which == kind], int(kind))
-    return changed
