@@ -39,12 +39,15 @@ def shell(line, said=""):
 
 @pytest.mark.slow
 def test_its_commands_and_its_example_run_one_after_another(place):
+    told = {}
     for line in commands(PAGE):
         short = next((more for start, more in TINY.items() if line.startswith(start)), "")
         done = shell(line.replace("1000", "60") + short, said="take3\nq\n")
         assert done.returncode == 0, (line, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
-    assert "oooooooooooo" in done.stdout
+        told[line] = done.stdout
+    assert "oooooooooooo" in told["lz play runs/nim"]
+    assert told["lz plugin check game/nim:Nim"].endswith(" passed, 0 failed.\n")
 
     assert execute(PAGE)["action"] in (0, 1, 2)
 
