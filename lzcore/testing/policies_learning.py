@@ -145,8 +145,11 @@ def check_what_was_learned_can_be_played_alone(subject: Subject) -> None:
 
 
 def _does_not_reanalyze(subject: Subject) -> str | None:
-    overridden = subject.cls.reanalyze is not Policy.reanalyze
-    return None if overridden else "it has nothing to reanalyze"
+    if subject.cls.reanalyze is Policy.reanalyze:
+        return "it has nothing to reanalyze"
+    if not Trial.of(subject).make().loop_settings().buffer_reanalyze_freq:
+        return "with these settings it asks for no reanalysis"
+    return None
 
 
 @promise("policy", left_out=_does_not_reanalyze)
@@ -154,8 +157,6 @@ def check_old_positions_can_be_reanalyzed(subject: Subject) -> None:
     """Under settings that ask for it, `reanalyze` takes what `revisit` draws and tells numbers."""
     trial = Trial.of(subject)
     policy = trial.make()
-    if not policy.loop_settings().buffer_reanalyze_freq:
-        return
     told = trial.buffer(policy).revisit(4, 1.0, policy)
     for name, value in told.items():
         require(

@@ -12,7 +12,7 @@ from kit_fakes import MODULE, GoodPolicy, registry_of
 from lzcore.base import Column, Decisions, Policy, setting
 from lzcore.registry import ModelSpec, PolicySpec
 from lzcore.testing import policies, policies_learning
-from lzcore.testing.kit import all_checks, checks_for
+from lzcore.testing.kit import all_checks, checks_for, left_out
 from lzcore.testing.subject import Subject
 
 
@@ -29,7 +29,8 @@ def subject_of(monkeypatch, policy, config=TinyConfig, model=None, **given):
 
 @pytest.mark.parametrize("check", all_checks("policy"), ids=lambda check: check.name)
 def test_a_right_policy_keeps_every_promise(monkeypatch, check):
-    check.function(subject_of(monkeypatch, GoodPolicy, model=Line, default_model="Line"))
+    subject = subject_of(monkeypatch, GoodPolicy, model=Line, default_model="Line")
+    check.function(subject.with_settings(buffer_reanalyze_freq=1.0))
 
 
 @pytest.mark.parametrize(
@@ -306,3 +307,5 @@ def test_checks_that_do_not_concern_a_policy_are_left_out(monkeypatch):
         "check_old_positions_can_be_reanalyzed",
     }
     assert len(names) == len(list(all_checks("policy"))) - 2
+    asking_for_none = subject_of(monkeypatch, GoodPolicy)
+    assert "check_old_positions_can_be_reanalyzed" in left_out(asking_for_none)

@@ -9,7 +9,8 @@ DISTRIBUTION = "lz-muzero"
 OURS = [c for c in get_registry().components() if c.distribution == DISTRIBUTION]
 VARIANTS = (  # what settings and environments make of a policy
     ("muzero", None, {"model.model_type": "mlp_context"}),
-    ("muzero", None, {"reuse_search": True, "use_priority": True}),
+    ("muzero", None, {"reuse_search": True, "buffer_reanalyze_freq": 1.0, "use_priority": True}),
+    ("efficientzero", None, {"reuse_search": True, "buffer_reanalyze_freq": 1.0}),
     ("muzero", GAME, {"model.self_supervised_learning_loss": True}),
     ("sampled_muzero", "Pendulum-v1", {}),
     ("sampled_efficientzero", "Pendulum-v1", {}),
