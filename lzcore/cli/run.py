@@ -50,8 +50,6 @@ def run(resume: Path | None, quiet: bool, as_json: bool, **given: Any) -> None:
     if quiet and as_json:
         raise click.UsageError("--quiet and --json exclude each other.")
     _check_together(resume, given)
-    if not quiet:
-        _tell_of_broken()
     from lzcore.engine.observers import JsonDisplay  # late, as all below: they load torch
     from lzcore.engine.progress import Progress
 
@@ -62,13 +60,13 @@ def run(resume: Path | None, quiet: bool, as_json: bool, **given: Any) -> None:
     limits = {name: given[name] for name in ("max_env_steps", "max_minutes", "stop_value")}
     # with --json standard output is the display's alone, whatever others print
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        _run(resume, limits, given, watching)
+        _run(resume, limits, given, watching, quiet)
 
 
-def _tell_of_broken() -> None:
+def _tell_of_broken(quiet: bool) -> None:
     """Name the plugins that the run goes without, observers among them, which nobody asks for."""
     for plugin in get_registry().plugins:
-        if plugin.state == "broken":
+        if plugin.state == "broken" and not quiet:
             click.echo(f"lz: {plugin.label} is broken and may be missed: {plugin.cause}.", err=True)
 
 
@@ -77,11 +75,14 @@ def _run(
     limits: Mapping[str, Any],
     given: Mapping[str, Any],
     watching: Mapping[str, Any],
+    quiet: bool,
 ) -> None:
     from lzcore.engine.starting import carry_out, plan_resume, plan_run  # late: they load torch
 
     if resume is not None:
-        carry_out(plan_resume(resume, budgets=limits, **watching))
+        plan = plan_resume(resume, budgets=limits, **watching)
+        _tell_of_broken(quiet)
+        carry_out(plan)
         return
     named = {f"run.{name}": value for name, value in {**limits, "seed": given["seed"]}.items()}
     named["device"] = given["device"]
@@ -94,6 +95,7 @@ def _run(
         named={name: value for name, value in named.items() if value is not None},
         **watching,
     )
+    _tell_of_broken(quiet)
     carry_out(plan)
 
 
