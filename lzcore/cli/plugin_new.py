@@ -145,8 +145,13 @@ def write(names: Names, kind: str, folder: Path) -> int:
     number = 0
     for path, text in templates(kind):
         target = folder / path.replace("package", names.package)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(filled(text, names, _needs(kind)), encoding="utf-8")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(filled(text, names, _needs(kind)), encoding="utf-8")
+        except OSError as err:
+            raise PluginError(
+                f"{target} cannot be written: {err.strerror}. Remove {folder} and try again."
+            ) from err
         number += 1
     return number
 

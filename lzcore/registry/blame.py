@@ -1,6 +1,7 @@
 """Whose fault an error is: the components and distributions of others, named in one line.
 
-Distributions of this project are not blamed: a bug of ours keeps its traceback.
+Distributions of this project are not blamed: a bug of ours keeps its traceback, unless code of
+others had called it; then their component is named, with the line of theirs that called.
 """
 
 import sys

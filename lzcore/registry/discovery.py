@@ -26,7 +26,8 @@ from lzcore.registry.specs import KINDS, Spec
 
 CORE = "lzcore"  # the distribution whose names no plugin can take
 SLOW = 0.5  # seconds that an import takes to be called so
-HEAVY = ("torch", "gymnasium", "tensorflow", "jax")  # what a module of hooks has no use for
+# what a module of hooks has no use for
+HEAVY = ("torch", "gymnasium", "tensorboard", "jax", "tensorflow", "pandas", "matplotlib")
 BUILT_IN = EntryPoint(name="core", value="lzcore.plugin", group=PROJECT)
 
 

@@ -10,11 +10,10 @@ from typing import Any
 
 from lzcore.base.config import PolicySettings, Settings
 from lzcore.registry import Component, PolicySpec, load
-from lzcore.registry.discovery import CORE, Plugin, normal
+from lzcore.registry.discovery import CORE, HEAVY, Plugin, normal
 from lzcore.testing.promises import in_one_line, promise, require
 from lzcore.testing.subject import Subject
 
-_HEAVY = ("torch", "gymnasium", "tensorboard", "jax", "tensorflow", "pandas", "matplotlib")
 _METHODS = {  # kind of components -> what a class of it has
     "trees": ("supports", "start", "select", "backup", "result", "snapshot"),
     "buffers": (
@@ -105,7 +104,7 @@ def _imported(module: str) -> dict[str, Any]:
     """Import a module in another process and return what that did."""
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
-        [sys.executable, "-c", _IMPORT, ",".join(_HEAVY), module],
+        [sys.executable, "-c", _IMPORT, ",".join(HEAVY), module],
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,

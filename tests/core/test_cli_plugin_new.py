@@ -110,6 +110,18 @@ def test_a_class_is_not_called_a_tree_twice(tmp_path):
     assert "class OakTree:" in (tmp_path / "oak-tree/oak_tree/tree.py").read_text()
 
 
+def test_a_full_disk_is_told_with_what_to_remove(tmp_path, monkeypatch):
+    def full(path, text, encoding):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    done = new("my-planner", "--into", tmp_path)
+
+    assert done.exit_code == 1
+    assert "cannot be written: No space left on device. Remove " in done.output
+    assert done.output.rstrip().endswith("my-planner and try again.")
+
+
 def test_nothing_is_overwritten(tmp_path):
     mine = tmp_path / "my-planner" / "README.md"
     mine.parent.mkdir()
