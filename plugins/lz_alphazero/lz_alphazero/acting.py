@@ -13,8 +13,8 @@ from torch import nn
 
 from lz_alphazero import shapes
 from lz_alphazero.asked import Asked, require_rules, simulator_of
-from lz_alphazero.compiled import Network, compiled
 from lz_alphazero.config import AlphaZeroConfig
+from lz_alphazero.fast import Network, compiled, in_bfloat16
 from lz_alphazero.planning import Evaluator, Planner
 from lzcore.base import (
     ConfigError,
@@ -108,9 +108,13 @@ class ActingPolicy(Policy):
         self._collect_temperature = 1.0
 
     def _made_fast(self) -> tuple[Network, str]:
+        network: Network = self._model
+        if self._cfg.precision == "bfloat16":
+            network = in_bfloat16(network, self._device)
         if not self._cfg.torch_compile:
-            return self._model, ""
-        return compiled(self._model, torch.zeros(2, *self._observation_shape, device=self._device))
+            return network, ""
+        example = torch.zeros(2, *self._observation_shape, device=self._device)
+        return compiled(network, self._model, example)
 
     def _init_collect(self) -> None:
         """Nothing: a planner is made when the game is known."""

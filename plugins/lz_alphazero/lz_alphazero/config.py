@@ -300,6 +300,12 @@ class AlphaZeroConfig(PolicySettings):
     tensor_float_32: bool = setting(
         False, "Let GPUs multiply with fewer digits (TF32), in the whole process."
     )
+    precision: Literal["float32", "bfloat16"] = setting(
+        "float32",
+        "What the network multiplies in, learning included; weights and losses stay float32. "
+        "bfloat16 is fast on GPUs and on CPUs that have units for it.",
+        extension=True,
+    )
     multi_gpu: bool = setting(
         False,
         "Average gradients over the ranks that torchrun has started. Each has these environments, "

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lz_alphazero.compiled import Network
+from lz_alphazero.fast import Network
 from lzcore.base import SearchResult, Simulator, Tree
 from lzcore.base.tree import Array
 from lzcore.search import SimulatedDynamics, search

@@ -174,14 +174,31 @@ def _(kit, path):
 def _(kit, path):
     asked = []
 
-    def compiled(model, example):
+    def compiled(network, model, example):
         asked.append(tuple(example.shape))
-        return model, "as it is"
+        return network, "as it is"
 
     kit.patch.setattr(acting, "compiled", compiled)
     assert kit.policy({path: True}).facts()["torch_compile"] == "as it is"
     assert asked == [(2, 3, 3, 3)]
     assert "torch_compile" not in kit.policy().facts()
+
+
+@changes("precision")
+def _(kit, path):
+    torch.manual_seed(0)
+    shorter = kit.policy({path: "bfloat16"})
+    for head in (shorter._model.policy_head, shorter._model.value_head):
+        torch.nn.init.normal_(head[-1].weight)
+    seen = torch.rand(64, 3, 3, 3)
+    with torch.inference_mode():
+        exact = shorter._model.eval()(seen)
+        found = shorter._network(seen)
+    for one, other in zip(found, exact, strict=True):
+        assert one.dtype == torch.float32
+        assert 0 < (one - other).abs().max() < 0.1 * other.abs().max()
+    learned(shorter)
+    assert {p.dtype for p in shorter._model.parameters()} == {torch.float32}
 
 
 @changes("tensor_float_32")
