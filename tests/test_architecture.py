@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-FLOORS = {
-    "base": 0, "registry": 1, "nn": 2, "search": 2, "replay": 2, "envs": 2,
-    "engine": 3, "testing": 4, "cli": 5,
-}  # fmt: skip
+sys.path.append(str(Path(__file__).parent))
+
+from doc_blocks import ROOT
+from lzdocs import pictures
+
+FLOORS = {name.removeprefix("lzcore."): floor for name, floor in pictures.FLOORS.items()}
 PLUGINS = {path.parent.name: path for path in ROOT.glob("plugins/*/pyproject.toml")}
 
 

@@ -138,9 +138,9 @@ def _of_plugin(err: Exception) -> LzError | None:
     """Say which plugin of others an error comes from; None: none, or it says so itself."""
     if isinstance(err, LzError) and not isinstance(err, ContractError):
         return None
-    from lzcore.registry import get_registry, in_one_line  # late: most commands raise nothing
+    from lzcore.registry import blamed, get_registry  # late: most commands raise nothing
 
-    found = in_one_line(err, get_registry())
+    found = blamed(err, get_registry())
     if found is not None and not isinstance(err, ContractError):
         found.add_note("LZ_TRACEBACK=1 shows its traceback.")
     return found

@@ -283,6 +283,8 @@ def decider(trained: "Trained", env: Any) -> Decide:
     """
     import numpy as np
 
+    from lzcore.base import ContractError
+    from lzcore.engine.answers import decided
     from lzcore.engine.match import observed, stacked
 
     policy, simulator = trained.policy, env.simulator
@@ -294,6 +296,10 @@ def decider(trained: "Trained", env: Any) -> Decide:
         policy.eval_mode.reset(None)
         shown = observed(simulator, line[-1:], seen, env_id, stack.observation(env_id))
         legal = seen.legal_actions[0].nonzero()[0].tolist()
-        return thought_of(policy.decide("eval", shown), legal)
+        found = policy.decide("eval", shown)
+        (action,) = decided(policy, found, env_id, env.spaces.action).tolist()
+        if action not in legal:
+            raise ContractError(policy, f"decided the action {action}; legal are {legal}.")
+        return thought_of(found, legal)
 
     return decide

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lzcore.base.errors import EnvError, LzError, PluginError
-from lzcore.registry import Registry, in_one_line
+from lzcore.registry import Registry, blamed
 from lzcore.registry.faults import FAULTS
 
 SEE = "LZ_TRACEBACK=1 shows its traceback."  # `lz` does; from Python it is always there
@@ -25,7 +25,7 @@ def blaming(registry: Registry, failure: Path | None = None) -> Iterator[None]:
     try:
         yield
     except FAULTS as err:
-        told = in_one_line(err, registry)
+        told = blamed(err, registry)
         if failure is not None and _from_outside(err, told or err):
             _keep(err, failure, told or err)
         elif told is not None and not isinstance(err, LzError):

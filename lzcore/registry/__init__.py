@@ -1,6 +1,6 @@
 """What is installed and how to reach it: hooks, specs, discovery and look-up."""
 
-from lzcore.registry.blame import in_one_line
+from lzcore.registry.blame import blamed
 from lzcore.registry.discovery import Plugin
 from lzcore.registry.hints import installable
 from lzcore.registry.hookspecs import API, hookimpl
@@ -35,9 +35,9 @@ __all__ = [
     "RunnerSpec",
     "SearchTreeSpec",
     "Spec",
+    "blamed",
     "get_registry",
     "hookimpl",
-    "in_one_line",
     "installable",
     "load",
     "made",

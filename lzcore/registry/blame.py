@@ -20,7 +20,7 @@ from lzcore.registry.specs import Spec
 DRIVERS = ("lzcore.engine.", "lzcore.cli.")  # they call plugins; what is below is called by them
 
 
-def in_one_line(err: BaseException, registry: Registry) -> PluginError | None:
+def blamed(err: BaseException, registry: Registry) -> PluginError | None:
     """Say which component of which distribution caused an error.
 
     Args:

@@ -12,10 +12,11 @@ from engine_fakes import TinyConfig
 from match_fakes import Race, scripted
 
 import lzcore
-from lzcore.base import ConfigError, Decisions, SearchResult
+from lzcore.base import ConfigError, ContractError, Decisions, SearchResult
 from lzcore.cli.main import main
-from lzcore.cli.play import Game, Thought, dialogue, thought_of, thoughts
+from lzcore.cli.play import Game, Thought, decider, dialogue, thought_of, thoughts
 from lzcore.engine.agent import load_trained
+from lzcore.engine.assemble import make_env
 from lzcore.testing.noughts import Noughts
 
 GAME = Noughts()
@@ -267,6 +268,19 @@ def test_the_number_of_simulations_is_refused_where_the_policy_has_none(run_dir,
     with pytest.raises(ConfigError, match=r"has no setting num_simulations.*--simulations"):
         _searching(TinyConfig(), 12)
     assert load_trained(run_dir, num_simulations=3).policy.cfg.num_simulations == 3
+
+
+def test_a_policy_that_decides_what_is_not_legal_is_named(run_dir, monkeypatch):
+    trained = load_trained(run_dir)
+    env = make_env(trained.plan, 1, evaluation=True)
+    (begun,) = GAME.begin([1])
+    (later,) = GAME.play([begun], np.array([4]))
+    answer = Decisions(np.zeros(1, np.int64), {"action": np.array([4])}, lambda row: {})
+    monkeypatch.setattr(trained.policy, "decide", lambda *_: answer)
+    decide = decider(trained, env)
+
+    with pytest.raises(ContractError, match=r"the action 4; legal are \[0, 1, 2, 3, 5"):
+        decide([begun, later])
 
 
 def test_eval_prints_a_table_of_the_match(run_dir):

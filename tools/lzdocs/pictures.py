@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-# the least floor of each part of the core; what imports its neighbours stands above them
+# the floor of each part of the core, which imports lower ones alone
 FLOORS = {
     "lzcore.base": 0,
     "lzcore.registry": 1,
@@ -21,8 +21,8 @@ FLOORS = {
     "lzcore.replay": 2,
     "lzcore.envs": 2,
     "lzcore.engine": 3,
-    "lzcore.testing": 3,
-    "lzcore.cli": 4,
+    "lzcore.testing": 4,
+    "lzcore.cli": 5,
 }
 FONT = "font-family='sans-serif' font-size='14'"
 
