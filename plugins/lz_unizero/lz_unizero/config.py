@@ -25,6 +25,13 @@ from lzcore.base.toml import show
 
 NO_DECODER = Only("no decoder paints observations in this version of lz-unizero")
 _OBS_TYPE = {"conv": "image", "mlp": "vector"}
+_OF_SAMPLING = (  # settings of `model` for searches that draw their actions
+    "num_of_sampled_actions",
+    "sigma_type",
+    "fixed_sigma_value",
+    "bound_type",
+    "log_sigma_min",
+)
 
 
 # --- the transformer ------------------------------------------------------------------------------
@@ -466,3 +473,10 @@ class UniZeroConfig(MuZeroConfig):
                 "model.continuous_action_space is true, but unizero chooses among numbered "
                 "actions, and sampled_unizero takes vectors; set it to false."
             )
+        for name in () if self.takes_vectors else _OF_SAMPLING:
+            default = attrs.fields_dict(type(self.model))[name].default
+            if self.model[name] != default:
+                yield (
+                    f"model.{name} is {show(self.model[name])}, but unizero draws no actions, and "
+                    f"sampled_unizero does; leave it at {show(default)}."
+                )

@@ -96,6 +96,21 @@ def test_vectors_as_actions_are_refused():
         UniZeroConfig.of({"model": {**inner, "world_model_cfg": inner}})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_of_sampled_actions", 5),
+        ("sigma_type", "fixed"),
+        ("fixed_sigma_value", 0.5),
+        ("bound_type", "tanh"),
+        ("log_sigma_min", -5.0),
+    ],
+)
+def test_settings_of_searches_that_draw_are_refused(name, value):
+    with pytest.raises(ConfigError, match=f"model.{name} is .* unizero draws no actions"):
+        UniZeroConfig.of({"model": {name: value}})
+
+
 def test_a_window_of_learning_fits_the_network():
     with pytest.raises(ConfigError, match=r"num_unroll_steps is 11, and .*max_blocks 10"):
         UniZeroConfig.of({"num_unroll_steps": 11})
