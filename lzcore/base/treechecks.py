@@ -374,11 +374,10 @@ def _flags(array: Array | None, name: str, shape: tuple[int, ...]) -> Flags:
 
 
 def _check_array(name: str, array: object, dtypes: tuple[np.dtype[np.generic], ...]) -> None:
-    is_array = isinstance(array, np.ndarray)
-    if is_array and array.dtype in dtypes:
+    if isinstance(array, np.ndarray) and array.dtype in dtypes:
         return
     wanted = " or ".join(str(dtype) for dtype in dtypes)
-    if is_array:
+    if isinstance(array, np.ndarray):
         raise ValueError(
             f"{name} has dtype {array.dtype}; expected {wanted}. Convert it with astype."
         )

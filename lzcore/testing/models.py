@@ -301,12 +301,13 @@ def check_it_imagines_step_after_step(subject: Subject) -> None:
         root = model.initial_inference(trial.observation())
         given, now = trial.actions(model, NUM_ENVS), root
         for step in range(3):
-            for of, now in _imagined(model, now, given):
-                _require_rows(_named(now), NUM_ENVS)
-                _require_widths(trial, model, now, of)
+            for of, told in _imagined(model, now, given):
+                _require_rows(_named(told), NUM_ENVS)
+                _require_widths(trial, model, told, of)
+                now, latent = told, tuple(told.latent_state.shape)
                 require(
-                    now.latent_state.shape == root.latent_state.shape,
-                    f"its latent state{of} has shape {tuple(now.latent_state.shape)} after "
+                    latent == root.latent_state.shape,
+                    f"its latent state{of} has shape {latent} after "
                     f"{step + 1} steps; expected {tuple(root.latent_state.shape)}, as at the root.",
                 )
 

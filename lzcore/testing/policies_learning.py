@@ -48,9 +48,9 @@ def _require_priorities(told: Mapping[str, Any], size: int) -> None:
     )
     found = np.asarray(told[PRIORITY])
     require(
-        found.shape == (size,) and np.isfinite(found).all() and (found >= 0).all(),
-        f"a learn step told {PRIORITY!r} as {found.dtype} of shape {found.shape}; expected "
-        f"({size},) finite numbers, 0 or more.",
+        found.shape == (size,) and np.isfinite(found).all() and (found > 0).all(),
+        f"a learn step told {PRIORITY!r} as {short(found.tolist())}; expected {size} finite "
+        "numbers above 0.",
     )
 
 

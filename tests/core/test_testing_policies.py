@@ -148,6 +148,14 @@ class NoPriorities(GoodPolicy):
         return told
 
 
+class Certain(GoodPolicy):
+    """Thinks that some rows need never be drawn again."""
+
+    def _forward_learn(self, data):
+        told = super()._forward_learn(data)
+        return {**told, "value_priority_orig": 0.0 * told["value_priority_orig"]}
+
+
 class Stubborn(GoodPolicy):
     def _init_learn(self):
         self._optimizer = torch.optim.SGD(self._model.parameters(), lr=0.0)
@@ -204,6 +212,7 @@ WRONG = [
     (first.check_random_episodes_fit_the_columns, Speechless, "declares the column 'odds', but"),
     (later.check_a_learn_step_tells_its_metrics, Silent, r"told nothing of \['entropy'\], which"),
     (later.check_a_learn_step_tells_its_metrics, NoPriorities, "it draws by priority, and a learn"),
+    (later.check_a_learn_step_tells_its_metrics, Certain, r"as \[0\.0, .*; expected \d finite num"),
     (later.check_learning_changes_the_weights, Stubborn, "four learn steps changed no parameter"),
     (later.check_states_are_plain_data_that_come_back, Objects, r"\['stream'\] is a lzcore.base"),
     (later.check_states_are_plain_data_that_come_back, Uncounted, r"another at state\['steps'\]"),
