@@ -197,11 +197,17 @@ def check_positions_do_not_depend_on_each_other(subject: Subject) -> None:
         for row, state in enumerate(states):
             alone = rules.look([state])
             _require_same(alone, _rows(seen, slice(row, row + 1)), "when it is looked at alone")
+        running = [states[row] for row in np.flatnonzero(~seen.terminal)]
+        action = _open(seen)[~seen.terminal].argmax(axis=1)
+        after = rules.look(rules.play(running, action)) if running else seen
+        for row, state in enumerate(running):
+            alone = rules.look(rules.play([state], action[row : row + 1]))
+            _require_same(alone, _rows(after, slice(row, row + 1)), "when it was reached alone")
 
 
 @promise("simulator")
 def check_games_begin_as_their_seeds_say(subject: Subject) -> None:
-    """The same seed, the same first position, in which a player moves; whatever the order."""
+    """The same seed, the same first position, in which a player moves; whatever the others."""
     rules, seeds = _rules(subject), _seeds()
     first = rules.look(rules.begin(seeds))
     back = rules.look(rules.begin(seeds[::-1].copy()))
@@ -210,6 +216,9 @@ def check_games_begin_as_their_seeds_say(subject: Subject) -> None:
         first,
         "when games begin in another order of the same seeds",
     )
+    for row in range(len(seeds)):
+        alone = rules.look(rules.begin(seeds[row : row + 1]))
+        _require_same(alone, _rows(first, slice(row, row + 1)), "when its game begins alone")
     require(
         first.legal_actions.any(axis=1).all(),
         "a first position has no legal action; expected one in which a player moves.",
