@@ -99,7 +99,7 @@ def _of_component(component: Component, registry: Registry) -> Iterator[Any]:
         yield Subject(component.qualified, _WORDS[component.kind], registry=registry)
     if component.kind == "envs":
         yield Subject(component.qualified, "env", registry=registry)
-        rules = Subject(component.name, "simulator", registry=registry)
+        rules = Subject(component.qualified, "simulator", registry=registry)
         if has_rules(rules):
             yield rules
 

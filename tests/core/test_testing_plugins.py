@@ -241,6 +241,34 @@ def test_json_tells_every_check_by_name(lz):
     assert told["passed"] == len(first["passed"]) + len(second["passed"])
 
 
+GAMES = """
+from lzcore.registry import EnvSpec, hookimpl
+
+LZ_API = 1
+
+@hookimpl
+def lz_register_envs():
+    spec = EnvSpec(
+        name="tables",
+        prefix="tables",
+        env="lzcore.envs.named:NamedGame",
+        config="lzcore.envs.config:GameSettings",
+        summary="Games.",
+        example="game/lzcore.testing.noughts:Noughts",
+    )
+    return [spec]
+"""
+
+
+def test_games_whose_name_another_distribution_claims_too_are_checked_all_the_same(lz):
+    done = lz("lz-checked-1", sources=[GAMES, GAMES])
+
+    assert done.exit_code == 1, done.output
+    assert "its environment kind 'tables' is not its own" in done.output
+    assert "simulator 'lz-checked-1:tables' on game/lzcore.testing.noughts:Nou" in done.output
+    assert "lz-checked-0:tables" not in done.output.replace("lz-checked-0 1.0 claims", "")
+
+
 def test_an_unknown_name_is_a_usage_error_with_the_nearest(lz):
     done = lz("lz-checkd-0")
 
@@ -253,5 +281,5 @@ def test_the_core_is_checked_too_and_says_what_it_left_out(lz):
 
     assert done.exit_code == 0, done.output
     assert "  left out  check_it_asks_for_lzcore: it is the core itself." in done.output
-    assert "simulator 'game' on game/lzcore.testing.noughts:Noughts: 7 passed" in done.output
+    assert "simulator 'lzcore:game' on game/lzcore.testing.noughts:Noughts: 7 passed" in done.output
     assert "runner 'local': nothing more is checked than that it can be used." in done.output
