@@ -1,9 +1,10 @@
 """`lz plugin check`: holds a distribution, or one component, to what its kind promises."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import attrs
@@ -42,7 +43,8 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
 
     Exit status: 0 if every check passed, 1 if one failed, 2 for a name that is not known.
     """
-    registry = get_registry()
+    with _patience():
+        registry = get_registry()
     try:
         with redirect_stdout(sys.stderr):  # standard output is for what is found
             subjects, unchecked = _subjects(name, registry)
@@ -64,6 +66,26 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
             click.echo(f"{what}: nothing more is checked than that it can be used.")
         click.echo(f"{_counted(counts, always=('passed', 'failed'))}.")
     ctx.exit(1 if counts["failed"] else 0)
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Stop an import that does not end: it raises TimeoutError, which the registry tells of."""
+    from lzcore.testing.plugins import PATIENCE
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"stopped after {PATIENCE} seconds")
+
+    if not hasattr(signal, "SIGALRM"):  # on Windows one has to wait
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # each such import
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _subjects(name: str, registry: Registry) -> tuple[list[Any], list[str]]:

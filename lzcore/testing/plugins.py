@@ -24,6 +24,7 @@ _METHODS = {  # kind of components -> what a class of it has
     "envs": ("reset", "step", "render", "close", "describe"),
     "opponents": ("act",),
 }
+PATIENCE = 30  # seconds that an import may take
 _LONGEST = 100  # characters of a summary in `lz list`
 
 _IMPORT = """
@@ -103,12 +104,19 @@ def check_importing_it_does_nothing_else(subject: Subject) -> None:
 def _imported(module: str) -> dict[str, Any]:
     """Import a module in another process and return what that did."""
     paths = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        [sys.executable, "-c", _IMPORT, ",".join(HEAVY), module],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _IMPORT, ",".join(HEAVY), module],
+            env={**os.environ, "PYTHONPATH": paths},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        raise AssertionError(
+            f"importing {module} alone had not ended after {PATIENCE} seconds; expected a moment: "
+            "wait for nothing in a module of hooks."
+        ) from None
     last = in_one_line((done.stderr.strip().splitlines() or [""])[-1])
     require(done.returncode == 0, f"importing {module} alone fails: {last} Expected it to work.")
     return json.loads(done.stdout)  # type: ignore[no-any-return]

@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import json
+import re
 from textwrap import dedent
 
 import pytest
@@ -267,6 +268,22 @@ def test_games_whose_name_another_distribution_claims_too_are_checked_all_the_sa
     assert "its environment kind 'tables' is not its own" in done.output
     assert "simulator 'lz-checked-1:tables' on game/lzcore.testing.noughts:Nou" in done.output
     assert "lz-checked-0:tables" not in done.output.replace("lz-checked-0 1.0 claims", "")
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_an_import_that_does_not_end_is_told_in_a_line(subject_of, monkeypatch, here):
+    condition = "" if here else "if sys.argv[-1] == __name__: "  # as where it is imported alone
+    source = f"import sys, time\n{condition}time.sleep(60)\n{GOOD}"
+    monkeypatch.setattr(plugins, "PATIENCE", 0.4)
+    monkeypatch.setattr("lzcore.cli.plugin_check.get_registry", lambda: subject_of(source).registry)
+    done = CliRunner().invoke(main, ["plugin", "check", "lz-checked-0"])
+
+    assert done.exit_code == 1, done.output
+    said = "is broken: TimeoutError: stopped after 0.4 seconds (plugin_under_check_"
+    assert (said in done.output) == here
+    assert re.search(
+        r"importing plugin_\w+ alone had not ended after 0\.4 seconds; exp", done.output
+    )
 
 
 def test_an_unknown_name_is_a_usage_error_with_the_nearest(lz):
