@@ -9,21 +9,16 @@ from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
 
 from lzcore.base.config import PolicySettings, Settings
+from lzcore.base.env import Env
+from lzcore.base.opponent import Opponent
+from lzcore.base.replay import Buffer
+from lzcore.base.tree import Tree
 from lzcore.registry import Component, PolicySpec, load
 from lzcore.registry.discovery import CORE, HEAVY, Plugin, normal
 from lzcore.testing.promises import in_one_line, promise, require
 from lzcore.testing.subject import Subject
 
-_METHODS = {  # kind of components -> what a class of it has
-    "trees": ("supports", "start", "select", "backup", "result", "snapshot"),
-    "buffers": (
-        *("num_transitions", "num_episodes", "push", "sample", "revisit", "update_priority"),
-        *("remove_oldest_data_to_fit", "can_sample", "attach", "manifest", "state_dict"),
-        "load_state_dict",
-    ),
-    "envs": ("reset", "step", "render", "close", "describe"),
-    "opponents": ("act",),
-}
+_PROTOCOLS = {"trees": Tree, "buffers": Buffer, "envs": Env, "opponents": Opponent}
 PATIENCE = 30  # seconds that an import may take
 _LONGEST = 100  # characters of a summary in `lz list`
 
@@ -197,7 +192,7 @@ def _misfits(component: Component) -> Iterator[str]:
     base = bases.get(component.kind)
     if base is not None and not (isinstance(found, type) and issubclass(found, base)):
         yield f"is {in_one_line(repr(found))} Expected a class derived from {base}."
-    lacking = [name for name in _METHODS.get(component.kind, ()) if not hasattr(found, name)]
+    lacking = [name for name in _methods(component.kind) if not hasattr(found, name)]
     if lacking:
         yield f"has no {', '.join(lacking)}; expected a class with them, see lzcore.base."
     if "config" in spec.class_fields():
@@ -205,3 +200,13 @@ def _misfits(component: Component) -> Iterator[str]:
         wanted = PolicySettings if isinstance(spec, PolicySpec) else Settings
         if not (isinstance(config, type) and issubclass(config, wanted)):
             yield f"has the config {config!r}; expected a class derived from {wanted.__name__}."
+
+
+def _methods(kind: str) -> list[str]:
+    """Return what the protocol of a kind of components has a class define."""
+    parts = vars(_PROTOCOLS[kind]) if kind in _PROTOCOLS else {}
+    return [name for name in parts if name[0] != "_" and _is_defined(parts[name])]
+
+
+def _is_defined(part: object) -> bool:
+    return callable(part) or isinstance(part, property)
