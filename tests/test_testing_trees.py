@@ -197,7 +197,7 @@ WRONG = [
     (
         t.check_it_searches_like_another_tree,
         telling(q_value=lambda q: -q - 1e-9),
-        "from the tree 'lz_ptree' in .* q_value",
+        "from the tree 'lz_ptree' in .*q_value",
     ),
     (
         t.check_visits_add_up_and_keep_to_what_is_allowed,

@@ -15,6 +15,7 @@ COMPONENTS = {  # kinds of subjects that are registered -> where the registry fi
     "tree": "trees",
     "buffer": "buffers",
     "env": "envs",
+    "opponent": "opponents",
 }
 KINDS = (*COMPONENTS, "simulator", "observer", "plugin")
 # what every installation can play by its rules: a board, and a vector
