@@ -23,6 +23,7 @@ _MODULES = {
     "buffer": ("buffers",),
     "env": ("environments",),
     "opponent": ("opponents",),
+    "runner": ("runners",),
     "simulator": ("simulators",),
     "observer": ("observers",),
     "plugin": ("plugins",),
@@ -69,8 +70,8 @@ def parametrize_with_checks(
     Args:
         name: what it is registered as, or a distribution; a simulator's environment id or
             "module:Class".
-        kind: policy, model, tree, buffer, env, opponent, simulator, observer or plugin; None: the
-            only kind of that name.
+        kind: policy, model, tree, buffer, env, opponent, runner, simulator, observer or plugin;
+            None: the only kind of that name.
         env: id of an environment to try it on; None: a policy's preset `default` names one, an
             environment kind's `EnvSpec.example`.
         settings: of policies, models and environments, nested or dotted, as after `-o`; of an

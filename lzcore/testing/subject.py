@@ -16,6 +16,7 @@ COMPONENTS = {  # kinds of subjects that are registered -> where the registry fi
     "buffer": "buffers",
     "env": "envs",
     "opponent": "opponents",
+    "runner": "runners",
 }
 KINDS = (*COMPONENTS, "simulator", "observer", "plugin")
 # what every installation can play by its rules: a board, and a vector
