@@ -19,7 +19,7 @@ from lzcore.testing.promises import in_one_line, promise, require
 from lzcore.testing.subject import Subject
 
 _PROTOCOLS = {"trees": Tree, "buffers": Buffer, "envs": Env, "opponents": Opponent}
-PATIENCE = 30  # seconds that an import may take
+PATIENCE = 120  # seconds that an import may take
 _LONGEST = 100  # characters of a summary in `lz list`
 
 _IMPORT = """

@@ -299,4 +299,6 @@ def test_the_core_is_checked_too_and_says_what_it_left_out(lz):
     assert done.exit_code == 0, done.output
     assert "  left out  check_it_asks_for_lzcore: it is the core itself." in done.output
     assert "simulator 'lzcore:game' on game/lzcore.testing.noughts:Noughts: 7 passed" in done.output
-    assert "runner 'local': nothing more is checked than that it can be used." in done.output
+    assert "opponent 'lzcore:minimax': 3 passed" in done.output
+    assert 'without an argument it plays no game at hand: The opponent "checkpoint"' in done.output
+    assert "runner 'lzcore:local': 0 passed" in done.output  # no policy is installed here
