@@ -37,8 +37,9 @@ class Asked(NamedTuple):
 def _asked(subject: Subject) -> Asked:
     """Make the opponent; AssertionError if it takes no game."""
     found = _made(subject)
-    require(not isinstance(found, str), f"{found} Expected it to play; see env= and settings=.")
-    player, rules = found  # type: ignore[misc]
+    if isinstance(found, str):
+        raise AssertionError(f"{found} Expected it to play; see env= and settings=.")
+    player, rules = found
     states = _positions(rules)
     return Asked(player, rules, states, derive_seed(11, np.arange(len(states))))
 
