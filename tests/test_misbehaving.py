@@ -153,7 +153,7 @@ POLICY = {
     "learn array": r"{} returned float64 of shape \(3,\) as 'grad' from _forward_learn; expected a",
     "no priorities": r"{} draws by priority, but returns no 'value_priority_orig' .* \(4,\) errors",
     "few priorities": r"{} returned float32 of shape \(3,\) as 'value_priority_orig'; .* \(4,\)\.",
-    "negative priorities": r"{} returned a 'value_priority_orig' that is negative or not finite",
+    "negative priorities": r"{} returned a 'value_priority_orig' that is not above 0 or not fin",
 }
 ENV = {
     "env raises": r"{} failed in step of one .* \[0, 1, 2\]: ConnectionError: no daylight \(wild",

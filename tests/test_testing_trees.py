@@ -195,9 +195,9 @@ WRONG = [
     (t.check_what_it_supports_is_told_in_one_line, OtherSpec, "its attribute spec is not what"),
     (t.check_it_searches_like_mctx, telling(value=lambda v: v + 1), "golden search .*not that of"),
     (
-        t.check_it_searches_like_lz_ptree,
+        t.check_it_searches_like_another_tree,
         telling(q_value=lambda q: -q - 1e-9),
-        "lz_ptree .* q_value",
+        "from the tree 'lz_ptree' in .*q_value",
     ),
     (
         t.check_visits_add_up_and_keep_to_what_is_allowed,
@@ -277,15 +277,41 @@ def test_a_tree_of_another_rule_is_not_compared_with_any_reference(monkeypatch):
 
     assert left_out(subject) == {
         "check_it_searches_like_mctx": "it searches by rules of its own (reference=False)",
-        "check_it_searches_like_lz_ptree": "it searches by rules of its own (reference=False)",
+        "check_it_searches_like_another_tree": "it searches by rules of its own (reference=False)",
     }
     assert len(checks_for(subject)) == len(list(all_checks("tree"))) - 2
 
 
-def test_where_the_readable_tree_is_not_installed_nothing_is_compared_with_it(monkeypatch):
+def test_where_no_other_tree_is_installed_nothing_is_compared(monkeypatch):
     subject = subject_of(monkeypatch, NumpyTree, others=False)
 
     assert left_out(subject) == {
-        "check_it_searches_like_lz_ptree": "lz_ptree is not installed, and there is nothing to "
-        "compare it with"
+        "check_it_searches_like_another_tree": "no other tree that is installed makes the same "
+        "searches"
     }
+
+
+def test_a_tree_is_compared_with_others_by_the_same_rules_readable_ones_first(monkeypatch):
+    module = types.ModuleType("woods")
+    module.LZ_API = 1
+    module.Own, module.Fast = telling(value=lambda v: v + 1), NumpyTree
+    module.Slow = type("Slow", (NumpyTree,), {})
+    given = {"summary": "Grows.", "compiled": False}
+    specs = [
+        SearchTreeSpec(name="fast", tree="woods:Fast", **{**given, "compiled": True}),
+        SearchTreeSpec(name="gone", tree="woods:Gone", **given),
+        SearchTreeSpec(name="own", tree="woods:Own", reference=False, **given),
+        SearchTreeSpec(name="slow", tree="woods:Slow", **given),
+    ]
+    module.lz_register_trees = hookimpl(lambda: specs)
+    monkeypatch.setitem(sys.modules, "woods", module)
+    dist = SimpleNamespace(name="lz-woods", version="1.0")
+    point = SimpleNamespace(name="woods", value="woods", dist=dist, load=lambda: module)
+    registry = Registry([point], limit="")
+
+    def others(name):
+        return [name for name, _ in trees._others(Subject(name, registry=registry))]
+
+    assert others("fast") == ["slow"]
+    assert others("slow") == ["fast"]
+    assert others("own") == ["slow", "fast"]

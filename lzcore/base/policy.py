@@ -506,7 +506,7 @@ class Policy(ABC):
         raise NotImplementedError(f"{type(self).__name__} declares columns that it does not fill.")
 
     def initial_priority(self, segment: Segment) -> Array | None:
-        """Return (L,) priorities of new rows; None: the buffer's current maximum."""
+        """Return (L,) priorities of new rows, above 0; None: the buffer's current maximum."""
         return None
 
     def after_learning(self) -> None:

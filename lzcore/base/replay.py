@@ -138,7 +138,7 @@ class Buffer(Protocol):
         """
 
     def update_priority(self, indices: Array, priorities: Array, stamp: Array) -> None:
-        """Set (B,) priorities of sampled rows; rows forgotten since then are passed over."""
+        """Set (B,) priorities > 0 of sampled rows; rows forgotten since then are passed over."""
 
     def remove_oldest_data_to_fit(self) -> None:
         """Forget segments, oldest first, until capacity and bytes are kept."""

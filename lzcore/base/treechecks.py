@@ -38,23 +38,23 @@ def check_start(
     Returns:
         (B, A) what is legal at the roots.
     """
-    b = root_count(evaluation)
+    b = _root_count(evaluation)
     every, none = np.ones(b, dtype=np.bool_), np.zeros(b, dtype=np.bool_)
     known = Evaluation(evaluation.value, evaluation.logits)
-    check_evaluation(spec, known, every, none, b, is_root=True)
+    _check_evaluation(spec, known, every, none, b, is_root=True)
     allowed = np.ones((b, spec.num_actions), dtype=np.bool_)
     if legal_actions is not None:
         allowed = legal_actions
-        legal(spec, allowed, "legal_actions", every, none, b)
+        _legal(spec, allowed, "legal_actions", every, none, b)
     if evaluation.actions is not None:
-        sampled(spec, evaluation.actions, every, allowed, b)
+        _sampled(spec, evaluation.actions, every, allowed, b)
     if to_play is not None:
-        players(to_play, "to_play", (b,), b)
-    counter_seeds(spec, seeds, b)
+        _players(to_play, "to_play", (b,), b)
+    _counter_seeds(spec, seeds, b)
     if noise is not None:
-        root_noise(spec, noise, allowed)
+        _root_noise(spec, noise, allowed)
     if reuse is not None:
-        reused(spec, reuse, allowed)
+        _reused(spec, reuse, allowed)
     return allowed
 
 
@@ -68,15 +68,15 @@ def check_backup(spec: TreeSpec, evaluation: Evaluation, leaves: Leaves, num_roo
         num_roots: B.
     """
     chance_unless_told = ~leaves.is_outcome & (spec.num_chance_outcomes > 0)
-    check_evaluation(spec, evaluation, leaves.needs_evaluation, chance_unless_told, num_roots)
+    _check_evaluation(spec, evaluation, leaves.needs_evaluation, chance_unless_told, num_roots)
 
 
 # --- evaluations ---------------------------------------------------------------------------------
 
 
-def root_count(evaluation: Evaluation) -> int:
+def _root_count(evaluation: Evaluation) -> int:
     """Return B, read off evaluation.value; ValueError if there is no root."""
-    is_evaluation(evaluation)
+    _is_evaluation(evaluation)
     _check_array("evaluation.value", evaluation.value, _FLOATS)
     shape = evaluation.value.shape
     if len(shape) != 1 or shape[0] == 0:
@@ -87,7 +87,7 @@ def root_count(evaluation: Evaluation) -> int:
     return int(shape[0])
 
 
-def is_evaluation(given: object) -> None:
+def _is_evaluation(given: object) -> None:
     """Check that arrays come in the record that names them."""
     if not isinstance(given, tuple) or len(given) != len(Evaluation._fields):
         raise ValueError(
@@ -96,7 +96,7 @@ def is_evaluation(given: object) -> None:
         )
 
 
-def check_evaluation(
+def _check_evaluation(
     spec: TreeSpec,
     evaluation: Evaluation,
     needed: Flags,
@@ -114,9 +114,9 @@ def check_evaluation(
         num_roots: B.
         is_root: no step led there.
     """
-    is_evaluation(evaluation)
+    _is_evaluation(evaluation)
     rows = needed.shape
-    numbers(evaluation.value, "evaluation.value", rows, num_roots, needed)
+    _numbers(evaluation.value, "evaluation.value", rows, num_roots, needed)
     live = needed & ~_flags(evaluation.terminal, "evaluation.terminal", rows)
     if evaluation.is_chance is not None and spec.num_chance_outcomes == 0:
         raise ValueError(
@@ -126,8 +126,8 @@ def check_evaluation(
     is_chance = chance_unless_told
     if evaluation.is_chance is not None:
         is_chance = _flags(evaluation.is_chance, "evaluation.is_chance", rows)
-    read = live[:, None] & columns_read(spec, is_chance, spec.num_logits)
-    numbers(evaluation.logits, "evaluation.logits", read.shape, num_roots, read)
+    read = live[:, None] & _columns_read(spec, is_chance, spec.num_logits)
+    _numbers(evaluation.logits, "evaluation.logits", read.shape, num_roots, read)
     if spec.is_continuous:
         _deviations(evaluation.logits, live, num_roots)
     if evaluation.reward is None and spec.value_prefix and not is_root:
@@ -136,20 +136,20 @@ def check_evaluation(
             "since the last reset. Pass it for each root."
         )
     if evaluation.reward is not None:
-        numbers(evaluation.reward, "evaluation.reward", rows, num_roots, needed)
+        _numbers(evaluation.reward, "evaluation.reward", rows, num_roots, needed)
     if evaluation.discount is not None:
-        numbers(evaluation.discount, "evaluation.discount", rows, num_roots, needed)
+        _numbers(evaluation.discount, "evaluation.discount", rows, num_roots, needed)
     if evaluation.to_play is not None:
-        players(evaluation.to_play, "evaluation.to_play", rows, num_roots, needed)
+        _players(evaluation.to_play, "evaluation.to_play", rows, num_roots, needed)
     allowed = np.ones((len(needed), spec.num_choices), dtype=np.bool_)
     if evaluation.legal_actions is not None:
         allowed = evaluation.legal_actions
-        legal(spec, allowed, "evaluation.legal_actions", live, is_chance, num_roots)
+        _legal(spec, allowed, "evaluation.legal_actions", live, is_chance, num_roots)
     if evaluation.actions is not None:
-        sampled(spec, evaluation.actions, live & ~is_chance, allowed, num_roots)
+        _sampled(spec, evaluation.actions, live & ~is_chance, allowed, num_roots)
 
 
-def columns_read(spec: TreeSpec, is_chance: Flags, width: int) -> Flags:
+def _columns_read(spec: TreeSpec, is_chance: Flags, width: int) -> Flags:
     """(R, width) numbers of a row that count: C of a chance node, A of a decision node."""
     if spec.is_continuous:
         return np.ones((len(is_chance), width), dtype=np.bool_)
@@ -157,7 +157,7 @@ def columns_read(spec: TreeSpec, is_chance: Flags, width: int) -> Flags:
     return np.arange(width) < count[:, None]
 
 
-def numbers(
+def _numbers(
     array: Array,
     name: str,
     shape: tuple[int, ...],
@@ -194,7 +194,7 @@ def _deviations(logits: Array, live: Flags, num_roots: int) -> None:
         )
 
 
-def legal(
+def _legal(
     spec: TreeSpec,
     array: Array,
     name: str,
@@ -212,7 +212,7 @@ def legal(
     width = spec.num_actions if at_root else spec.num_choices
     _check_array(name, array, _BOOL)
     _check_shape(name, array, (len(live), width), num_roots)
-    allows_none = ~(array & columns_read(spec, is_chance, width)).any(axis=1)
+    allows_none = ~(array & _columns_read(spec, is_chance, width)).any(axis=1)
     at = _first(allows_none & live)
     if at is not None:
         raise ValueError(
@@ -222,7 +222,7 @@ def legal(
         )
 
 
-def players(
+def _players(
     array: Array,
     name: str,
     shape: tuple[int, ...],
@@ -244,7 +244,7 @@ def players(
 # --- sampled actions -----------------------------------------------------------------------------
 
 
-def sampled(spec: TreeSpec, array: Array, read: Flags, allowed: Flags, num_roots: int) -> None:
+def _sampled(spec: TreeSpec, array: Array, read: Flags, allowed: Flags, num_roots: int) -> None:
     """Check actions that the caller sampled for the R rows that are `read`."""
     name = "evaluation.actions"
     if not spec.is_sampled:
@@ -287,7 +287,7 @@ def _not_rising(actions: Array, allowed: Flags) -> Flags:
 # --- what only a root has ------------------------------------------------------------------------
 
 
-def counter_seeds(spec: TreeSpec, array: Array | None, num_roots: int) -> None:
+def _counter_seeds(spec: TreeSpec, array: Array | None, num_roots: int) -> None:
     """Check the seeds of the counter streams; without any, nothing may be drawn."""
     if array is None:
         if spec.draws:
@@ -300,7 +300,7 @@ def counter_seeds(spec: TreeSpec, array: Array | None, num_roots: int) -> None:
     _check_shape("seeds", array, (num_roots,))
 
 
-def root_noise(spec: TreeSpec, array: Array, allowed: Flags) -> None:
+def _root_noise(spec: TreeSpec, array: Array, allowed: Flags) -> None:
     """Check the noise of B roots.
 
     Args:
@@ -309,7 +309,7 @@ def root_noise(spec: TreeSpec, array: Array, allowed: Flags) -> None:
         allowed: (B, A) the legal actions.
     """
     shape = (len(allowed), spec.num_edges)
-    numbers(array, "noise", shape, len(allowed))
+    _numbers(array, "noise", shape, len(allowed))
     if spec.rule == "gumbel":
         return
     outside = array < 0
@@ -326,7 +326,7 @@ def root_noise(spec: TreeSpec, array: Array, allowed: Flags) -> None:
         )
 
 
-def reused(spec: TreeSpec, reuse: Reuse, allowed: Flags) -> None:
+def _reused(spec: TreeSpec, reuse: Reuse, allowed: Flags) -> None:
     """Check what an earlier search says of B roots; `allowed` are their (B, A) legal actions."""
     for is_so, what in (
         (spec.rule == "gumbel", "rule 'gumbel'"),
@@ -352,7 +352,7 @@ def reused(spec: TreeSpec, reuse: Reuse, allowed: Flags) -> None:
             f"reuse.action[{at[0]}] is {reuse.action[at]}, at root {at[0]}; expected a legal "
             f"action below {num_actions}. Pass -1 where nothing is known."
         )
-    numbers(reuse.value, "reuse.value", (num_roots,), num_roots, reuse.action >= 0)
+    _numbers(reuse.value, "reuse.value", (num_roots,), num_roots, reuse.action >= 0)
 
 
 # --- arrays --------------------------------------------------------------------------------------
@@ -374,16 +374,17 @@ def _flags(array: Array | None, name: str, shape: tuple[int, ...]) -> Flags:
 
 
 def _check_array(name: str, array: object, dtypes: tuple[np.dtype[np.generic], ...]) -> None:
+    if isinstance(array, np.ndarray) and array.dtype in dtypes:
+        return
     wanted = " or ".join(str(dtype) for dtype in dtypes)
-    if not isinstance(array, np.ndarray):
-        raise ValueError(
-            f"{name} is of type {type(array).__name__}; expected a NumPy array of {wanted}. "
-            "Pass it through numpy.asarray, a tensor as tensor.detach().cpu().numpy()."
-        )
-    if array.dtype not in dtypes:
+    if isinstance(array, np.ndarray):
         raise ValueError(
             f"{name} has dtype {array.dtype}; expected {wanted}. Convert it with astype."
         )
+    raise ValueError(
+        f"{name} is of type {type(array).__name__}; expected a NumPy array of {wanted}. "
+        "Pass it through numpy.asarray, a tensor as tensor.detach().cpu().numpy()."
+    )
 
 
 _WIDTHS = {  # names in TreeSpec of the width of rows

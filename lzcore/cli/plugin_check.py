@@ -1,9 +1,10 @@
 """`lz plugin check`: holds a distribution, or one component, to what its kind promises."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import attrs
@@ -13,7 +14,6 @@ from lzcore.base.errors import UnknownNameError
 from lzcore.registry import Component, Registry, get_registry
 from lzcore.registry.faults import told as in_which_line
 
-_WORDS = {"policies": "policy", "models": "model", "trees": "tree", "buffers": "buffer"}
 _COUNTED = ("passed", "failed", "not_reached")  # of Told
 
 
@@ -42,10 +42,11 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
 
     Exit status: 0 if every check passed, 1 if one failed, 2 for a name that is not known.
     """
-    registry = get_registry()
+    with _patience():
+        registry = get_registry()
     try:
         with redirect_stdout(sys.stderr):  # standard output is for what is found
-            subjects, unchecked = _subjects(name, registry)
+            subjects = _subjects(name, registry)
     except UnknownNameError as err:
         raise click.UsageError(str(err)) from err
     results = []
@@ -57,29 +58,45 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
     counts = {n: sum(len(getattr(r, n)) for r in results) for n in _COUNTED}
     if as_json:
         subject_facts = [attrs.asdict(result) for result in results]
-        totals = {"name": name, **counts, "not_checked": unchecked}
-        click.echo(json.dumps({**totals, "subjects": subject_facts}, indent=2))
+        click.echo(json.dumps({"name": name, **counts, "subjects": subject_facts}, indent=2))
     else:
-        for what in unchecked:
-            click.echo(f"{what}: nothing more is checked than that it can be used.")
         click.echo(f"{_counted(counts, always=('passed', 'failed'))}.")
     ctx.exit(1 if counts["failed"] else 0)
 
 
-def _subjects(name: str, registry: Registry) -> tuple[list[Any], list[str]]:
-    """Return what is checked under a name, and which components have no checks of their own."""
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Stop an import that does not end: it raises TimeoutError, which the registry tells of."""
+    from lzcore.testing.plugins import PATIENCE
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"stopped after {PATIENCE} seconds")
+
+    if not hasattr(signal, "SIGALRM"):  # on Windows one has to wait
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # each such import
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _subjects(name: str, registry: Registry) -> list[Any]:
+    """Return what is checked under a name."""
     from lzcore.testing.subject import Subject, is_distribution
 
     first = Subject(name, "plugin" if is_distribution(name, registry) else None, registry=registry)
     if first.kind != "plugin":
-        return [first], []
+        return [first]
     known = [c for c in registry.components() if c.distribution == first.distribution]
-    usable = [c for c in known if c.state != "broken"]  # the plugin's own checks tell of others
     found = [first, *_watching(first)]
-    for component in usable:
-        found += _of_component(component, registry)
-    others = [c for c in usable if c.kind not in (*_WORDS, "envs")]
-    return found, [f"{c.spec.word} {c.name!r}" for c in others]
+    for component in known:
+        if component.state != "broken":  # the plugin's own checks tell of others
+            found += _of_component(component, registry)
+    return found
 
 
 def _watching(plugin: Any) -> list[Any]:
@@ -93,13 +110,12 @@ def _watching(plugin: Any) -> list[Any]:
 
 def _of_component(component: Component, registry: Registry) -> Iterator[Any]:
     from lzcore.testing.simulators import has_rules
-    from lzcore.testing.subject import Subject
+    from lzcore.testing.subject import COMPONENTS, Subject
 
-    if component.kind in _WORDS:
-        yield Subject(component.qualified, _WORDS[component.kind], registry=registry)
-    if component.kind == "envs":
-        yield Subject(component.qualified, "env", registry=registry)
-        rules = Subject(component.name, "simulator", registry=registry)
+    word = next(word for word, kind in COMPONENTS.items() if kind == component.kind)
+    yield Subject(component.qualified, word, registry=registry)
+    if word == "env":
+        rules = Subject(component.qualified, "simulator", registry=registry)
         if has_rules(rules):
             yield rules
 

@@ -102,7 +102,7 @@ def priorities(policy: Policy, told: Mapping[str, Any], count: int) -> Array:
         told: what it returned.
         count: B.
     Raises:
-        ContractError: there are none, or they are no numbers from 0 on.
+        ContractError: there are none, or they are no finite numbers above 0.
     """
     if PRIORITY not in told:
         raise ContractError(
@@ -115,9 +115,11 @@ def priorities(policy: Policy, told: Mapping[str, Any], count: int) -> Array:
         raise ContractError(
             policy, f"returned {_form(found)} as {PRIORITY!r}; expected shape ({count},)."
         )
-    if not (math.isfinite(float(found.sum())) and float(found.min()) >= 0.0):
+    if not (math.isfinite(float(found.sum())) and float(found.min()) > 0.0):
         raise ContractError(
-            policy, f"returned a {PRIORITY!r} that is negative or not finite; expected errors."
+            policy,
+            f"returned a {PRIORITY!r} that is not above 0 or not finite; expected errors, with a "
+            "small constant added.",
         )
     return found
 

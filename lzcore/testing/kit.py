@@ -22,6 +22,8 @@ _MODULES = {
     "tree": ("trees", "trees_backup", "trees_refusing"),
     "buffer": ("buffers",),
     "env": ("environments",),
+    "opponent": ("opponents",),
+    "runner": ("runners",),
     "simulator": ("simulators",),
     "observer": ("observers",),
     "plugin": ("plugins",),
@@ -68,11 +70,12 @@ def parametrize_with_checks(
     Args:
         name: what it is registered as, or a distribution; a simulator's environment id or
             "module:Class".
-        kind: policy, model, tree, buffer, env, simulator, observer or plugin; None: the only
-            kind of that name.
+        kind: policy, model, tree, buffer, env, opponent, runner, simulator, observer or plugin;
+            None: the only kind of that name.
         env: id of an environment to try it on; None: a policy's preset `default` names one, an
             environment kind's `EnvSpec.example`.
-        settings: of policies and models, nested or dotted, as after `-o`.
+        settings: of policies, models and environments, nested or dotted, as after `-o`; of an
+            opponent its `argument`.
         expected_failures: name of a check -> why it fails; those are expected to (strictly).
     Raises:
         UnknownNameError: nothing installed has the name, or things of several kinds have it.

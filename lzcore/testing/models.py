@@ -254,12 +254,12 @@ def check_heads_have_the_widths_of_actions_and_supports(subject: Subject) -> Non
     _require_widths(trial, model, output)
 
 
-def _require_widths(
-    trial: ModelTrial, model: Any, output: NetworkOutput, logits: int | None = None
-) -> None:
+def _require_widths(trial: ModelTrial, model: Any, output: NetworkOutput, of: str = "") -> None:
+    """Check the heads' widths; of an afterstate, whose outcomes the model counts, `of` says so."""
     size = trial.trial.spaces.action.size
+    choices = 2 * size if trial.trial.is_continuous else size
     widths = {
-        "policy_logits": logits or (2 * size if trial.trial.is_continuous else size),
+        "policy_logits": output.policy_logits.shape[-1] if of else choices,
         "value": model.value_support.size,
         "reward": model.reward_support.size,
     }
@@ -267,7 +267,7 @@ def _require_widths(
         found = tuple(getattr(output, name).shape)
         require(
             found[1:] == (width,),
-            f"its {name} has shape {found}; expected ({found[0]}, {width}).",
+            f"its {name}{of} has shape {found}; expected ({found[0]}, {width}).",
         )
 
 
@@ -294,35 +294,33 @@ def check_supports_decode_what_they_encode(subject: Subject) -> None:
 
 @promise("model", left_out=_lacks("recurrent_inference"))
 def check_it_imagines_step_after_step(subject: Subject) -> None:
-    """Each step takes what the one before it gave, and gives the same shapes."""
+    """Each step, or half of one, takes what the one before it gave, and gives the same shapes."""
     trial = ModelTrial.of(subject)
     model = trial.model()
     with torch.no_grad():
         root = model.initial_inference(trial.observation())
-        given = trial.actions(model, NUM_ENVS)
-        now = root
+        given, now = trial.actions(model, NUM_ENVS), root
         for step in range(3):
-            now, logits = _imagined(model, now, given)
-            _require_rows(_named(now), NUM_ENVS)
-            _require_widths(trial, model, now, logits)
-            require(
-                now.latent_state.shape == root.latent_state.shape,
-                f"its latent state has shape {tuple(now.latent_state.shape)} after {step + 1} "
-                f"steps; expected {tuple(root.latent_state.shape)}, as at the root.",
-            )
+            for of, told in _imagined(model, now, given):
+                _require_rows(_named(told), NUM_ENVS)
+                _require_widths(trial, model, told, of)
+                now, latent = told, tuple(told.latent_state.shape)
+                require(
+                    latent == root.latent_state.shape,
+                    f"its latent state{of} has shape {latent} after "
+                    f"{step + 1} steps; expected {tuple(root.latent_state.shape)}, as at the root.",
+                )
 
 
-def _imagined(model: Any, now: NetworkOutput, given: Tensor) -> tuple[NetworkOutput, int | None]:
-    """Imagine a step; with chance both halves of one.
-
-    Returns:
-        What the model says, and how wide its logits are; None: as the actions say.
-    """
+def _imagined(model: Any, now: NetworkOutput, given: Tensor) -> Iterator[tuple[str, NetworkOutput]]:
+    """Yield what the model says of a step, with chance of both of its halves, and of what it is."""
     takes = signature(model.recurrent_inference).parameters
-    if "afterstate" in takes:
-        half = model.recurrent_inference(now.latent_state, given)
-        outcome = torch.zeros(len(given), dtype=torch.int64)
-        return model.recurrent_inference(half.latent_state, outcome, afterstate=True), None
-    if "memory" in takes:
-        return model.recurrent_inference(now.latent_state, given, memory=now.memory), None
-    return model.recurrent_inference(now.latent_state, given), None
+    if "afterstate" not in takes:
+        memory = {"memory": now.memory} if "memory" in takes else {}
+        yield "", model.recurrent_inference(now.latent_state, given, **memory)
+        return
+    half = model.recurrent_inference(now.latent_state, given)
+    yield " of an afterstate", half
+    count = half.policy_logits.shape[1]
+    outcome = count - 1 - torch.arange(len(given)) % count  # the last one first
+    yield "", model.recurrent_inference(half.latent_state, outcome, afterstate=True)

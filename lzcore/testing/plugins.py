@@ -9,21 +9,17 @@ from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
 
 from lzcore.base.config import PolicySettings, Settings
+from lzcore.base.env import Env
+from lzcore.base.opponent import Opponent
+from lzcore.base.replay import Buffer
+from lzcore.base.tree import Tree
 from lzcore.registry import Component, PolicySpec, load
 from lzcore.registry.discovery import CORE, HEAVY, Plugin, normal
 from lzcore.testing.promises import in_one_line, promise, require
 from lzcore.testing.subject import Subject
 
-_METHODS = {  # kind of components -> what a class of it has
-    "trees": ("supports", "start", "select", "backup", "result", "snapshot"),
-    "buffers": (
-        *("num_transitions", "num_episodes", "push", "sample", "revisit", "update_priority"),
-        *("remove_oldest_data_to_fit", "can_sample", "attach", "manifest", "state_dict"),
-        "load_state_dict",
-    ),
-    "envs": ("reset", "step", "render", "close", "describe"),
-    "opponents": ("act",),
-}
+_PROTOCOLS = {"trees": Tree, "buffers": Buffer, "envs": Env, "opponents": Opponent}
+PATIENCE = 120  # seconds that an import may take
 _LONGEST = 100  # characters of a summary in `lz list`
 
 _IMPORT = """
@@ -103,12 +99,19 @@ def check_importing_it_does_nothing_else(subject: Subject) -> None:
 def _imported(module: str) -> dict[str, Any]:
     """Import a module in another process and return what that did."""
     paths = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        [sys.executable, "-c", _IMPORT, ",".join(HEAVY), module],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _IMPORT, ",".join(HEAVY), module],
+            env={**os.environ, "PYTHONPATH": paths},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        raise AssertionError(
+            f"importing {module} alone had not ended after {PATIENCE} seconds; expected a moment: "
+            "wait for nothing in a module of hooks."
+        ) from None
     last = in_one_line((done.stderr.strip().splitlines() or [""])[-1])
     require(done.returncode == 0, f"importing {module} alone fails: {last} Expected it to work.")
     return json.loads(done.stdout)  # type: ignore[no-any-return]
@@ -189,7 +192,7 @@ def _misfits(component: Component) -> Iterator[str]:
     base = bases.get(component.kind)
     if base is not None and not (isinstance(found, type) and issubclass(found, base)):
         yield f"is {in_one_line(repr(found))} Expected a class derived from {base}."
-    lacking = [name for name in _METHODS.get(component.kind, ()) if not hasattr(found, name)]
+    lacking = [name for name in _methods(component.kind) if not hasattr(found, name)]
     if lacking:
         yield f"has no {', '.join(lacking)}; expected a class with them, see lzcore.base."
     if "config" in spec.class_fields():
@@ -197,3 +200,13 @@ def _misfits(component: Component) -> Iterator[str]:
         wanted = PolicySettings if isinstance(spec, PolicySpec) else Settings
         if not (isinstance(config, type) and issubclass(config, wanted)):
             yield f"has the config {config!r}; expected a class derived from {wanted.__name__}."
+
+
+def _methods(kind: str) -> list[str]:
+    """Return what the protocol of a kind of components has a class define."""
+    parts = vars(_PROTOCOLS[kind]) if kind in _PROTOCOLS else {}
+    return [name for name in parts if name[0] != "_" and _is_defined(parts[name])]
+
+
+def _is_defined(part: object) -> bool:
+    return callable(part) or isinstance(part, property)

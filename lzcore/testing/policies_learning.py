@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lzcore.base.env import Observed
 from lzcore.base.policy import Policy
 from lzcore.engine.answers import PRIORITY
 from lzcore.testing.promises import promise, require, short
@@ -48,9 +49,9 @@ def _require_priorities(told: Mapping[str, Any], size: int) -> None:
     )
     found = np.asarray(told[PRIORITY])
     require(
-        found.shape == (size,) and np.isfinite(found).all() and (found >= 0).all(),
-        f"a learn step told {PRIORITY!r} as {found.dtype} of shape {found.shape}; expected "
-        f"({size},) finite numbers, 0 or more.",
+        found.shape == (size,) and np.isfinite(found).all() and (found > 0).all(),
+        f"a learn step told {PRIORITY!r} as {short(found.tolist())}; expected {size} finite "
+        "numbers above 0.",
     )
 
 
@@ -73,7 +74,7 @@ def check_states_are_plain_data_that_come_back(subject: Subject) -> None:
     """Each mode's state is of plain data, and a policy that loads it has the same state."""
     trial = Trial.of(subject)
     one, other = trial.make(), trial.make()
-    trial.learn(one, trial.batch(one), steps=2)
+    trial.iterate(one, trial.batch(one))
     for mode in MODES:
         state = saved(getattr(one, f"{mode}_mode").state_dict())
         getattr(other, f"{mode}_mode").load_state_dict(state)
@@ -113,8 +114,10 @@ def check_learning_goes_on_exactly_from_its_states(subject: Subject) -> None:
     trial = Trial.of(subject)
     one, other = trial.make(), trial.make()
     data = trial.batch(one)
-    trial.learn(one, data, steps=2)
+    seen = trial.iterate(one, data)
     _load(other, one)
+    if len(seen.env_id):
+        _require_same_decisions(trial, "collect", seen, one, other)
     ours, theirs = (trial.learn(policy, data, steps=2) for policy in (one, other))
     for expected, told in zip(ours, theirs, strict=True):
         for name in expected:
@@ -123,8 +126,17 @@ def check_learning_goes_on_exactly_from_its_states(subject: Subject) -> None:
                 f"after its states were loaded a learn step told {name!r} as {short(told[name])}; "
                 f"expected {short(expected[name])}, as without a break.",
             )
-    name = same(*(trial.decide(p, "eval", trial.seen(p)) for p in (one, other)))
-    require(not name, f"after its states were loaded eval differs in {name!r}; expected no bit.")
+    _require_same_decisions(trial, "eval", trial.seen(one), one, other)
+
+
+def _require_same_decisions(
+    trial: Trial, mode: str, seen: Observed, one: Policy, other: Policy
+) -> None:
+    """Compare what two policies decide in the next iteration."""
+    for policy in (one, other):
+        policy.begin_iteration(1)
+    name = same(*(trial.decide(policy, mode, seen) for policy in (one, other)))
+    require(not name, f"after its states were loaded {mode} differs in {name!r}; expected no bit.")
 
 
 def _load(other: Policy, one: Policy) -> None:
@@ -138,7 +150,7 @@ def check_what_was_learned_can_be_played_alone(subject: Subject) -> None:
     """A policy with eval alone, and the eval state of a learner, decides like the learner."""
     trial = Trial.of(subject)
     one, other = trial.make(), trial.make(enable_field=["eval"])
-    trial.learn(one, trial.batch(one), steps=2)
+    trial.iterate(one, trial.batch(one))
     other.eval_mode.load_state_dict(saved(one.eval_mode.state_dict()))
     name = same(*(trial.decide(p, "eval", trial.seen(p)) for p in (one, other)))
     require(not name, f"a policy that loaded the eval state differs in {name!r}; expected no bit.")

@@ -20,7 +20,7 @@ from lzcore.testing.subject import Subject
 _GAMES, _PLIES = 4, 40
 
 
-def _rules(subject: Subject) -> Simulator:
+def rules_of(subject: Subject) -> Simulator:
     """Return the simulator of the subject's environment."""
     spec: Any = subject.spec
     require(subject.env, "its kind names no example; expected env=, the id of a game.")
@@ -34,7 +34,7 @@ def _rules(subject: Subject) -> Simulator:
 def has_rules(subject: Subject) -> bool:
     """Whether the subject's environment tells its rules, as far as it can be made."""
     try:
-        _rules(subject)
+        rules_of(subject)
     except Exception:  # checks of the environment tell why it cannot be made
         return False
     return True
@@ -44,7 +44,7 @@ def _seeds(count: int = _GAMES) -> Array:
     return derive_seed(5, np.arange(count))
 
 
-def _walk(rules: Simulator, plies: int = _PLIES) -> Iterator[tuple[list[State], Positions]]:
+def walk(rules: Simulator, plies: int = _PLIES) -> Iterator[tuple[list[State], Positions]]:
     """Yield positions of random games, beginning with the first ones, ends included."""
     rng, states = np.random.default_rng(0), rules.begin(_seeds())
     for _ in range(plies):
@@ -71,8 +71,8 @@ def _open(seen: Positions) -> Array:
 @promise("simulator")
 def check_positions_have_the_documented_types(subject: Subject) -> None:
     """Every array of what is seen, in shape, dtype and range, until the games are over."""
-    rules = _rules(subject)
-    for states, seen in _walk(rules):
+    rules = rules_of(subject)
+    for states, seen in walk(rules):
         require(len(states) == len(seen.terminal), "look tells of another number of positions.")
         _require_types(rules, seen, len(states))
         _require_turns(rules, seen)
@@ -138,12 +138,12 @@ def _require_turns(rules: Simulator, seen: Positions) -> None:
 @promise("simulator")
 def check_playing_changes_no_position(subject: Subject) -> None:
     """A position looks the same after each of its actions was played."""
-    rules = _rules(subject)
-    for states, seen in _walk(rules, plies=6):
+    rules = rules_of(subject)
+    for states, seen in walk(rules, plies=6):
         for row in np.flatnonzero(~seen.terminal).tolist():
             for action in np.flatnonzero(_open(seen)[row])[:6]:
                 rules.play([states[row]], np.array([action]))
-        _require_same(rules.look(states), seen, "after actions were played from it")
+        require_same(rules.look(states), seen, "after actions were played from it")
 
 
 def _rows(seen: Positions, rows: slice) -> Positions:
@@ -151,7 +151,8 @@ def _rows(seen: Positions, rows: slice) -> Positions:
     return Positions(*parts)
 
 
-def _require_same(found: Positions, expected: Positions, when: str) -> None:
+def require_same(found: Positions, expected: Positions, when: str) -> None:
+    """Compare what positions look like; AssertionError says what is another, and `when`."""
     for name, part in expected._asdict().items():
         require(
             np.array_equal(getattr(found, name), part),
@@ -162,8 +163,8 @@ def _require_same(found: Positions, expected: Positions, when: str) -> None:
 @promise("simulator")
 def check_actions_that_are_not_legal_are_refused(subject: Subject) -> None:
     """`play` raises a ValueError that says which row."""
-    rules = _rules(subject)
-    for states, seen in _walk(rules):
+    rules = rules_of(subject)
+    for states, seen in walk(rules):
         rows = np.flatnonzero(_open(seen).any(axis=1) & ~_open(seen).all(axis=1))
         if len(rows):
             _require_refused(rules, states, seen, int(rows[-1]))
@@ -192,24 +193,33 @@ def _require_refused(rules: Simulator, states: Sequence[State], seen: Positions,
 @promise("simulator")
 def check_positions_do_not_depend_on_each_other(subject: Subject) -> None:
     """A position looks the same alone, and goes on alike alone."""
-    rules = _rules(subject)
-    for states, seen in _walk(rules):
+    rules = rules_of(subject)
+    for states, seen in walk(rules):
         for row, state in enumerate(states):
             alone = rules.look([state])
-            _require_same(alone, _rows(seen, slice(row, row + 1)), "when it is looked at alone")
+            require_same(alone, _rows(seen, slice(row, row + 1)), "when it is looked at alone")
+        running = [states[row] for row in np.flatnonzero(~seen.terminal)]
+        action = _open(seen)[~seen.terminal].argmax(axis=1)
+        after = rules.look(rules.play(running, action)) if running else seen
+        for row, state in enumerate(running):
+            alone = rules.look(rules.play([state], action[row : row + 1]))
+            require_same(alone, _rows(after, slice(row, row + 1)), "when it was reached alone")
 
 
 @promise("simulator")
 def check_games_begin_as_their_seeds_say(subject: Subject) -> None:
-    """The same seed, the same first position, in which a player moves; whatever the order."""
-    rules, seeds = _rules(subject), _seeds()
+    """The same seed, the same first position, in which a player moves; whatever the others."""
+    rules, seeds = rules_of(subject), _seeds()
     first = rules.look(rules.begin(seeds))
     back = rules.look(rules.begin(seeds[::-1].copy()))
-    _require_same(
+    require_same(
         _rows(back, slice(None, None, -1)),
         first,
         "when games begin in another order of the same seeds",
     )
+    for row in range(len(seeds)):
+        alone = rules.look(rules.begin(seeds[row : row + 1]))
+        require_same(alone, _rows(first, slice(row, row + 1)), "when its game begins alone")
     require(
         first.legal_actions.any(axis=1).all(),
         "a first position has no legal action; expected one in which a player moves.",
@@ -219,7 +229,7 @@ def check_games_begin_as_their_seeds_say(subject: Subject) -> None:
 @promise("simulator")
 def check_plies_count_actions(subject: Subject) -> None:
     """`ply` is 0 at first and grows by 1 with each action, and not with chance."""
-    rules = _rules(subject)
+    rules = rules_of(subject)
     states = rules.begin(_seeds(1))
     seen = rules.look(states)
     for count in range(8):
@@ -240,7 +250,7 @@ def check_plies_count_actions(subject: Subject) -> None:
 @promise("simulator")
 def check_people_can_read_it(subject: Subject) -> None:
     """Positions are drawn as text; actions have names of one word, no two alike."""
-    rules = _rules(subject)
+    rules = rules_of(subject)
     states = rules.begin(_seeds(1))
     seen = rules.look(states)
     drawn = rules.draw(states[0])

@@ -15,6 +15,8 @@ COMPONENTS = {  # kinds of subjects that are registered -> where the registry fi
     "tree": "trees",
     "buffer": "buffers",
     "env": "envs",
+    "opponent": "opponents",
+    "runner": "runners",
 }
 KINDS = (*COMPONENTS, "simulator", "observer", "plugin")
 # what every installation can play by its rules: a board, and a vector
@@ -60,19 +62,22 @@ class Subject:
             spec: Spec = self.registry.spec(COMPONENTS[self.kind], self.name)
             return spec
         if self.kind == "simulator":
-            known = {c.name for c in self.registry.components("envs")}
-            if self.name in known:
+            if self._is_an_env():
                 return self.registry.spec("envs", self.name)  # type: ignore[no-any-return]
             return self.registry.env_for(self._game())
         self.distribution  # noqa: B018 (raises if there is none)
         return None
+
+    def _is_an_env(self) -> bool:
+        """Whether a simulator is named by the kind of its environments."""
+        return any(self.name in (c.name, c.qualified) for c in self.registry.components("envs"))
 
     def _game(self) -> str:
         """Return the environment id of a simulator that is named by its class or by that id."""
         return self.name if "/" in self.name else f"game/{self.name}"
 
     def _env(self) -> str:
-        if self.kind == "simulator" and self.spec is not None and self.spec.name != self.name:
+        if self.kind == "simulator" and not self._is_an_env():
             return self._game()
         if self.kind in ("env", "simulator"):
             example: str = getattr(self.spec, "example", "")

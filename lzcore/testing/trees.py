@@ -1,7 +1,7 @@
 """What every search tree promises: visits that add up, searches that stand alone, references.
 
 A tree of another rule than those of `docs/search.md` says `reference=False` in its spec, and is
-not compared with what mctx and `lz_ptree` find. What a tree says it does not support is not asked.
+not compared with what mctx and other trees find. What a tree says it does not support is not asked.
 
 Shape letters: B roots, R leaves evaluated together, E edges, S simulations.
 """
@@ -20,7 +20,6 @@ from lzcore.testing.promises import in_one_line, promise, require, short
 from lzcore.testing.searches import Case, Search, cases, plain_cases, run_alike, spoilt
 from lzcore.testing.subject import Subject
 
-READABLE = "lz_ptree"  # the tree that others are compared with
 _OF_A_KIND = 1  # cases of every kind of searches that a check runs
 _COMPARED = 3
 
@@ -90,27 +89,44 @@ def check_it_searches_like_mctx(subject: Subject) -> None:
             raise AssertionError(f"in the golden search {name}, {in_one_line(err)}") from err
 
 
+def _others(subject: Subject) -> Iterator[tuple[str, Any]]:
+    """Yield the other trees by the same rules, by name: those that are not compiled first."""
+    known = [c for c in subject.registry.components("trees") if c.spec is not subject.spec]
+    for component in sorted(known, key=lambda c: c.spec.compiled):
+        if component.state != "broken" and component.spec.reference:
+            try:
+                yield component.name, subject.registry.resolve("trees", component.qualified)
+            except LzError:  # checks of its own distribution tell of it
+                continue
+
+
+def _compared(subject: Subject, count: int) -> Iterator[tuple[Case, str, Any]]:
+    """Yield cases that the tree can run, each with the first other one that can, and its name."""
+    others = list(_others(subject))
+    for case in _cases(subject, count) if others else ():
+        for name, other in others:
+            if other.supports(case.spec) is None:
+                yield case, name, other
+                break
+
+
 def _cannot_be_compared(subject: Subject) -> str | None:
-    if subject.name.rpartition(":")[2] == READABLE:
-        return "it is the tree that others are compared with"
-    try:
-        subject.registry.resolve("trees", READABLE)
-    except LzError:
-        return f"{READABLE} is not installed, and there is nothing to compare it with"
-    return _has_other_rules(subject)
+    reason = _has_other_rules(subject)
+    if reason is None and next(_compared(subject, _OF_A_KIND), None) is None:
+        reason = "no other tree that is installed makes the same searches"
+    return reason
 
 
 @promise("tree", left_out=_cannot_be_compared)
-def check_it_searches_like_lz_ptree(subject: Subject) -> None:
-    """Under every rule the same leaves, results and trees, bit for bit."""
-    reference = subject.registry.resolve("trees", READABLE)
-    for case in _cases(subject, _COMPARED):
+def check_it_searches_like_another_tree(subject: Subject) -> None:
+    """Under every rule the same leaves, results and trees as another tree, bit for bit."""
+    for case, name, other in _compared(subject, _COMPARED):
         try:
-            run_alike(subject.cls(case.spec), reference(case.spec), case)
+            run_alike(subject.cls(case.spec), other(case.spec), case)
         except AssertionError as err:
             raise AssertionError(
-                f"it differs from {READABLE} in {in_one_line(err)} Expected the same bits under "
-                f"{_given(case.spec)}."
+                f"it differs from the tree {name!r} in {in_one_line(err)} Expected the same bits "
+                f"under {_given(case.spec)}."
             ) from err
 
 

@@ -28,6 +28,7 @@ from lzcore.testing.subject import Subject
 NUM_ENVS = 4
 EPISODES = 6  # of a collection that batches are drawn from
 _SEED = 7
+_PLAYED = 3  # steps of the episodes that go on
 
 # settings by the last part of their names -> the most that a quick check can wait for
 SMALL = {
@@ -176,15 +177,38 @@ class Trial:
         env.close()
         return segments
 
+    def iterate(self, policy: Policy, data: Any) -> Observed:
+        """Collect a few steps and learn from a batch; return what the episodes show, which go on.
+
+        What a checkpoint would hold then is not only what a new policy has.
+        """
+        env, latest = self.begun(policy)
+        policy.begin_iteration(0)
+        playing = np.arange(NUM_ENVS)
+        for _ in range(_PLAYED):
+            found = self.decide(policy, "collect", latest.observed(playing))
+            stepped = env.step(playing, found.columns["action"])
+            latest.follow(stepped.observed)
+            over = stepped.terminated | stepped.truncated
+            policy.collect_mode.reset(playing[over].tolist())
+            playing = playing[~over]
+            if not len(playing):
+                break
+        env.close()
+        self.learn(policy, data, steps=2)
+        policy.after_learning()
+        return latest.observed(playing)
+
     @cached_property
     def segments(self) -> list[Segment]:
         """Episodes that a fresh policy played."""
         return self.collect(self.make(), episodes=EPISODES)
 
     def buffer(self, policy: Policy) -> Buffer:
-        """Return a buffer of the policy's kind that holds `segments`."""
+        """Return the buffer that a run would have, which holds `segments`."""
         spec: Any = self.subject.spec
-        buffer_class = self.registry.resolve("buffers", spec.buffer)
+        name = self.resolved.run.buffer or spec.buffer
+        buffer_class = self.registry.resolve("buffers", name)
         buffer: Buffer = buffer_class(self.columns(policy), policy.replay_settings(), 1)
         buffer.push(self.segments)
         return buffer

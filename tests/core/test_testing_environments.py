@@ -43,6 +43,11 @@ def test_an_environment_with_vectors_as_actions_keeps_them_too(check):
     check.function(Subject("gymnasium", "env", env="Pendulum-v1"))
 
 
+@pytest.mark.parametrize("check", all_checks("env"), ids=lambda check: check.name)
+def test_games_against_a_bot_keep_them_though_one_player_is_shown(check):
+    check.function(Subject("game", "env", settings={"bot": "random"}))
+
+
 class Alone(NoughtsEnv):
     def __init__(self, make_id, num_envs, settings):
         super().__init__(make_id, 1 if num_envs == 2 else num_envs, settings)
@@ -97,6 +102,12 @@ class Hidden(NoughtsEnv):
         return super()._observed(env_id, seen, over)._replace(states=None)
 
 
+class Turned(NoughtsEnv):
+    def _observed(self, env_id, seen, over):
+        shown = super()._observed(env_id, seen, over)
+        return shown._replace(to_play=3 - shown.to_play)
+
+
 class Stale(NoughtsEnv):
     """Tells of positions that are not those that it shows."""
 
@@ -117,6 +128,7 @@ WRONG = [
     (e.check_a_limit_truncates, Unlimited, "truncated is False after step 3 with max_moves = 3"),
     (e.check_it_is_described_in_plain_facts, Mute, r"describe\(\) returned {}; expected facts"),
     (e.check_positions_are_those_that_are_shown, Hidden, "some are None; expected all or none"),
+    (e.check_positions_are_those_that_are_shown, Turned, "or another mover, than it shows"),
     (e.check_positions_are_those_that_are_shown, Stale, "sees other legal actions, or another"),
 ]
 

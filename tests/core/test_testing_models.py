@@ -126,6 +126,44 @@ class Growing(Good):
         return told._replace(latent_state=torch.cat((told.latent_state, latent_state), dim=1))
 
 
+class Swelling(Good):
+    """Knows more actions once it imagines."""
+
+    def recurrent_inference(self, latent_state, action):
+        told = super().recurrent_inference(latent_state, action)
+        return told._replace(policy_logits=told.latent_state[:, :5])
+
+
+class Chancy(Good):
+    """Takes half a step at a time; chance has three outcomes."""
+
+    def recurrent_inference(self, latent_state, option, afterstate=False):
+        told = super().recurrent_inference(latent_state, option)
+        return told if afterstate else self._half(told)
+
+    def _half(self, told):
+        return told._replace(policy_logits=told.latent_state[:, :3])
+
+
+class Torn(Chancy):
+    def _half(self, told):
+        return super()._half(told)._replace(value=told.latent_state[:, :2])
+
+
+class Short(Chancy):
+    def _half(self, told):
+        return super()._half(told)._replace(latent_state=told.latent_state[:, :4])
+
+
+class Surprised(Chancy):
+    """Does not know its own last outcome."""
+
+    def recurrent_inference(self, latent_state, option, afterstate=False):
+        if afterstate and (option == 2).any():
+            raise IndexError("no outcome 2")
+        return super().recurrent_inference(latent_state, option, afterstate)
+
+
 class Renamed(Good):
     """Lacks what its policy asks for once it learns."""
 
@@ -167,6 +205,10 @@ WRONG = [
         Growing,
         r"latent state has shape \(4, 16\) after",
     ),
+    (models.check_it_imagines_step_after_step, Swelling, r"policy_logits has shape \(4, 5\); exp"),
+    (models.check_it_imagines_step_after_step, Torn, r"value of an afterstate has shape \(4, 2\);"),
+    (models.check_it_imagines_step_after_step, Short, r"state of an afterstate has shape \(4, 4\)"),
+    (models.check_it_imagines_step_after_step, Surprised, "IndexError: no outcome 2"),
 ]
 
 
@@ -181,6 +223,10 @@ def test_a_model_that_is_none_or_that_no_policy_makes_is_named(monkeypatch):
         models.check_a_policy_makes_it(subject_of(monkeypatch, TinyConfig, made=Good))
     with pytest.raises(AssertionError, match=r"no policy that is installed makes it\. Expected"):
         models.check_a_policy_makes_it(subject_of(monkeypatch, Good, made=Wide))
+
+
+def test_a_model_that_takes_half_steps_is_followed_through_both(monkeypatch):
+    models.check_it_imagines_step_after_step(subject_of(monkeypatch, Chancy))
 
 
 def test_every_check_of_models_has_a_model_that_fails_it():

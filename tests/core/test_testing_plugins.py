@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import json
+import re
 from textwrap import dedent
 
 import pytest
@@ -241,6 +242,50 @@ def test_json_tells_every_check_by_name(lz):
     assert told["passed"] == len(first["passed"]) + len(second["passed"])
 
 
+GAMES = """
+from lzcore.registry import EnvSpec, hookimpl
+
+LZ_API = 1
+
+@hookimpl
+def lz_register_envs():
+    spec = EnvSpec(
+        name="tables",
+        prefix="tables",
+        env="lzcore.envs.named:NamedGame",
+        config="lzcore.envs.config:GameSettings",
+        summary="Games.",
+        example="game/lzcore.testing.noughts:Noughts",
+    )
+    return [spec]
+"""
+
+
+def test_games_whose_name_another_distribution_claims_too_are_checked_all_the_same(lz):
+    done = lz("lz-checked-1", sources=[GAMES, GAMES])
+
+    assert done.exit_code == 1, done.output
+    assert "its environment kind 'tables' is not its own" in done.output
+    assert "simulator 'lz-checked-1:tables' on game/lzcore.testing.noughts:Nou" in done.output
+    assert "lz-checked-0:tables" not in done.output.replace("lz-checked-0 1.0 claims", "")
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_an_import_that_does_not_end_is_told_in_a_line(subject_of, monkeypatch, here):
+    condition = "" if here else "if sys.argv[-1] == __name__: "  # as where it is imported alone
+    source = f"import sys, time\n{condition}time.sleep(60)\n{GOOD}"
+    monkeypatch.setattr(plugins, "PATIENCE", 0.4)
+    monkeypatch.setattr("lzcore.cli.plugin_check.get_registry", lambda: subject_of(source).registry)
+    done = CliRunner().invoke(main, ["plugin", "check", "lz-checked-0"])
+
+    assert done.exit_code == 1, done.output
+    said = "is broken: TimeoutError: stopped after 0.4 seconds (plugin_under_check_"
+    assert (said in done.output) == here
+    assert re.search(
+        r"importing plugin_\w+ alone had not ended after 0\.4 seconds; exp", done.output
+    )
+
+
 def test_an_unknown_name_is_a_usage_error_with_the_nearest(lz):
     done = lz("lz-checkd-0")
 
@@ -253,5 +298,7 @@ def test_the_core_is_checked_too_and_says_what_it_left_out(lz):
 
     assert done.exit_code == 0, done.output
     assert "  left out  check_it_asks_for_lzcore: it is the core itself." in done.output
-    assert "simulator 'game' on game/lzcore.testing.noughts:Noughts: 7 passed" in done.output
-    assert "runner 'local': nothing more is checked than that it can be used." in done.output
+    assert "simulator 'lzcore:game' on game/lzcore.testing.noughts:Noughts: 7 passed" in done.output
+    assert "opponent 'lzcore:minimax': 3 passed" in done.output
+    assert 'without an argument it plays no game at hand: The opponent "checkpoint"' in done.output
+    assert "runner 'lzcore:local': 0 passed" in done.output  # no policy is installed here

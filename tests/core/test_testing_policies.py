@@ -10,7 +10,9 @@ from engine_fakes import Line, TinyConfig, TinyPolicy
 from kit_fakes import MODULE, GoodPolicy, registry_of
 
 from lzcore.base import Column, Decisions, Policy, setting
-from lzcore.registry import ModelSpec, PolicySpec
+from lzcore.base.errors import ReplayError
+from lzcore.registry import BufferSpec, ModelSpec, PolicySpec
+from lzcore.replay import ReplayBuffer
 from lzcore.testing import policies, policies_learning
 from lzcore.testing.kit import all_checks, checks_for, left_out
 from lzcore.testing.subject import Subject
@@ -148,6 +150,14 @@ class NoPriorities(GoodPolicy):
         return told
 
 
+class Certain(GoodPolicy):
+    """Thinks that some rows need never be drawn again."""
+
+    def _forward_learn(self, data):
+        told = super()._forward_learn(data)
+        return {**told, "value_priority_orig": 0.0 * told["value_priority_orig"]}
+
+
 class Stubborn(GoodPolicy):
     def _init_learn(self):
         self._optimizer = torch.optim.SGD(self._model.parameters(), lr=0.0)
@@ -161,6 +171,28 @@ class Objects(GoodPolicy):
 class Uncounted(GoodPolicy):
     def _load_state_dict_learn(self, state_dict):
         super()._load_state_dict_learn({**state_dict, "steps": 0})
+
+
+class Oblivious(GoodPolicy):
+    """Decides by how long an episode goes on, and keeps that to itself."""
+
+    def _init_collect(self):
+        self._turns = np.zeros(9)
+
+    def _reset_collect(self, data_id=None):
+        self._turns[slice(None) if data_id is None else data_id] = 0.0
+
+    def _forward_collect(self, data, ready_env_id, **given):
+        found = super()._forward_collect(data, ready_env_id=ready_env_id, **given).columns
+        self._turns[ready_env_id] += 1.0
+        return Decisions(ready_env_id, {**found, "odds": found["odds"] + self._turns[ready_env_id]})
+
+
+class Clingy(Oblivious):
+    """Wants what it remembers of running episodes to be kept as it is."""
+
+    def _state_dict_collect(self):
+        return {**super()._state_dict_collect(), **({"turns": self} if self._turns.any() else {})}
 
 
 class NoMomentum(GoodPolicy):
@@ -204,8 +236,11 @@ WRONG = [
     (first.check_random_episodes_fit_the_columns, Speechless, "declares the column 'odds', but"),
     (later.check_a_learn_step_tells_its_metrics, Silent, r"told nothing of \['entropy'\], which"),
     (later.check_a_learn_step_tells_its_metrics, NoPriorities, "it draws by priority, and a learn"),
+    (later.check_a_learn_step_tells_its_metrics, Certain, r"as \[0\.0, .*; expected \d finite num"),
     (later.check_learning_changes_the_weights, Stubborn, "four learn steps changed no parameter"),
     (later.check_states_are_plain_data_that_come_back, Objects, r"\['stream'\] is a lzcore.base"),
+    (later.check_states_are_plain_data_that_come_back, Clingy, r"\['turns'\] is a .*Clingy"),
+    (later.check_learning_goes_on_exactly_from_its_states, Oblivious, "collect differs in 'odds'"),
     (later.check_states_are_plain_data_that_come_back, Uncounted, r"another at state\['steps'\]"),
     (later.check_learning_goes_on_exactly_from_its_states, NoMomentum, "were loaded a learn step"),
     (later.check_what_was_learned_can_be_played_alone, Unloaded, "loaded the eval state differs"),
@@ -283,6 +318,30 @@ def test_a_preset_that_cannot_be_used_is_named_with_its_key(monkeypatch, tmp_pat
         AssertionError, match=r"vector\.toml cannot be used: batch_sise.*batch_size"
     ):
         first.check_every_preset_can_be_used(subject)
+
+
+class Miserly(ReplayBuffer):
+    def sample(self, batch_size, policy):
+        raise ReplayError("nothing is handed out.")
+
+
+def test_a_policy_is_tried_with_the_buffer_that_its_preset_names(monkeypatch, tmp_path):
+    package = tmp_path / "miserly_presets"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "vector.toml").write_text('[run]\nbuffer = "miserly"\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    where = {"policy": f"{MODULE}:Fake", "config": f"{MODULE}:TinyConfig"}
+    registry = registry_of(
+        monkeypatch,
+        PolicySpec(name="fake", summary="Fakes.", presets="miserly_presets", **where),
+        BufferSpec(name="miserly", summary="Keeps all.", buffer=f"{MODULE}:Miserly"),
+        Fake=GoodPolicy,
+        Miserly=Miserly,
+    )
+
+    with pytest.raises(AssertionError, match=r"by ReplayError: nothing is handed out\. "):
+        later.check_learning_changes_the_weights(Subject("fake", registry=registry))
 
 
 def test_every_check_of_policies_has_a_policy_that_fails_it():

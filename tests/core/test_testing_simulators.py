@@ -73,6 +73,24 @@ class Crowded(Noughts):
         return seen._replace(observation=seen.observation + np.float32(len(states)))
 
 
+class Herding(Noughts):
+    """Plays alike in all of a batch where it can."""
+
+    def play(self, states, action):
+        after = super().play(states, action)
+        if len(set(states)) == 1 or not len(states):
+            return after
+        return [after[0]] * len(after)
+
+
+class Company(Noughts):
+    """Begins elsewhere where several games begin."""
+
+    def begin(self, seeds):
+        boards = super().begin(seeds)
+        return self.play(boards, np.full(len(boards), 4)) if len(boards) > 1 else boards
+
+
 class Ordered(Noughts):
     def begin(self, seeds):
         boards = super().begin(seeds)
@@ -131,6 +149,12 @@ WRONG = [
     (s.check_actions_that_are_not_legal_are_refused, Kind, "which is not legal; expected a Value"),
     (s.check_actions_that_are_not_legal_are_refused, Curt, r"not legal\. Expected the row"),
     (s.check_positions_do_not_depend_on_each_other, Crowded, "another observation when it is look"),
+    (
+        s.check_positions_do_not_depend_on_each_other,
+        Herding,
+        "another .* when it was reached alone",
+    ),
+    (s.check_games_begin_as_their_seeds_say, Company, "another .* when its game begins alone"),
     (s.check_games_begin_as_their_seeds_say, Ordered, "when games begin in another order of the"),
     (s.check_plies_count_actions, looking(ply=lambda x: 2 * x), "ply is 2 after 1 actions; exp"),
     (s.check_people_can_read_it, Lines, "expected one word each"),

@@ -12,6 +12,11 @@ def test_the_distribution_keeps_its_promises(subject, check):
     check(subject)
 
 
+@parametrize_with_checks("mcts", env="open_spiel/tic_tac_toe", settings={"argument": "50"})
+def test_its_search_keeps_the_promises_of_opponents(subject, check):
+    check(subject)
+
+
 @parametrize_subjects(*(Subject("open_spiel", "env", env=f"open_spiel/{name}") for name in GAMES))
 def test_games_are_environments_that_keep_their_promises(subject, check):
     check(subject)

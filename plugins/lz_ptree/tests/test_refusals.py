@@ -1,15 +1,24 @@
 """What the NumPy tree refuses, and what it says then."""
 
+import inspect
+
 import numpy as np
 import pytest
 from lz_ptree.tree import NumpyTree
 
+from lzcore.base import treechecks
 from lzcore.base.tree import Evaluation, Reuse
 from lzcore.base.treespec import TreeSpec
 
 ONE = Evaluation(np.zeros(1), np.zeros((1, 1)), np.zeros(1))
 TWO = Evaluation(np.zeros(2), np.zeros((2, 3)), np.zeros(2))
 SEEDS = np.array([3, 4], np.uint64)
+
+
+def test_what_any_tree_may_refuse_with_are_two_functions():
+    ours = {name for name, found in vars(treechecks).items() if inspect.isfunction(found)}
+
+    assert {name for name in ours if not name.startswith("_")} == {"check_start", "check_backup"}
 
 
 def test_calls_out_of_order_say_which_call_is_missing():
