@@ -73,9 +73,10 @@ class Rules:
             self._simulator.look(self._simulator.play(states, action))
 
 
-def measured(game, in_flight, seconds):
+def measured(game, in_flight, seconds, precision):
     """One row of figures."""
-    plan = plan_run("alphazero", f"open_spiel/{game}", named={"env.opening_moves": 2})
+    named = {"env.opening_moves": 2, "precision": precision}
+    plan = plan_run("alphazero", f"open_spiel/{game}", named=named)
     torch.manual_seed(0)
     policy = make_policy(plan.resolved, plan.registry)
     env = make_env(plan, in_flight)
@@ -135,9 +136,14 @@ def main():
     parser.add_argument("--games", nargs="+", default=["tic_tac_toe", "connect_four"])
     parser.add_argument("--in-flight", type=int, nargs="+", default=[8, 64, 512], help="N")
     parser.add_argument("--seconds", type=float, default=4.0, help="of CPU for each row")
+    parser.add_argument("--precision", default="float32", help="float32 or bfloat16")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [measured(game, n, asked.seconds) for game in asked.games for n in asked.in_flight]
+    rows = [
+        measured(game, n, asked.seconds, asked.precision)
+        for game in asked.games
+        for n in asked.in_flight
+    ]
     harness.report("selfplay", vars(asked), {"searches": rows})
 
 
