@@ -52,7 +52,9 @@ def shell(line, cwd, said=""):
 def test_the_first_screen_is_one_command_to_run_and_one_to_test():
     assert len(INSTALLING) == 2
     assert INSTALLING[0].endswith("pip install -r requirements.txt && lz run --policy muzero")
-    assert INSTALLING[1].endswith("pip install -r requirements-dev.txt && pytest")
+    assert INSTALLING[1].endswith(
+        "pip install -r requirements-dev.txt && pytest -n auto --dist loadfile"
+    )
     assert README.index(INSTALLING[1]) < 1200
 
 
