@@ -111,7 +111,7 @@ def test_the_run_that_the_guide_reads_was_evaluated(place, monkeypatch):
 def wrong_with(line):
     """Say what `lz` would refuse in a line before it does anything; "" if nothing."""
     command, words = main, shlex.split(line)[1:]
-    context = click.Context(main, info_name="lz")
+    context = click.Context(main, info_name="lz", **main.context_settings)
     while isinstance(command, click.Group):
         found = command.get_command(context, words[0]) if words else None
         if found is None:

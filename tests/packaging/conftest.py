@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 SOURCES = {
@@ -84,8 +85,14 @@ class FreshEnvironment:
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A wheel of each of our distributions, by name."""
-    directory = build_wheels(list(SOURCES.values()), tmp_path_factory.mktemp("wheels"))
+    """A wheel of each of our distributions, by name; processes that test together share them."""
+    together = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        together = together.parent
+    directory = together / "wheels"
+    with FileLock(together / "wheels.lock"):  # a source folder is built in by one at a time
+        if not directory.exists():
+            build_wheels(list(SOURCES.values()), together / "unfinished").rename(directory)
     return {name: next(directory.glob(f"{name}-*.whl")) for name in SOURCES}
 
 
