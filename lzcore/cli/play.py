@@ -299,7 +299,9 @@ def decider(trained: "Trained", env: Any) -> Decide:
         found = policy.decide("eval", shown)
         (action,) = decided(policy, found, env_id, env.spaces.action).tolist()
         if action not in legal:
-            raise ContractError(policy, f"decided the action {action}; legal are {legal}.")
+            raise ContractError(
+                policy, f"decided the action {action}, which is not legal; expected one of {legal}."
+            )
         return thought_of(found, legal)
 
     return decide

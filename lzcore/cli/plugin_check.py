@@ -66,22 +66,23 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Stop an import that does not end: it raises TimeoutError, which the registry tells of."""
+    """Stop imports that do not end: they raise TimeoutError, which the registry tells of."""
     from lzcore.testing.plugins import PATIENCE
 
     def stop(*_: object) -> None:
-        raise TimeoutError(f"stopped after {PATIENCE} seconds")
+        raise TimeoutError(f"stopped, as imports of plugins had taken {PATIENCE} seconds")
 
     if not hasattr(signal, "SIGALRM"):  # on Windows one has to wait
         yield
         return
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # each such import
+    left, _ = signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # again for the next one
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, left)  # somebody else's; 0: nobody's
 
 
 def _subjects(name: str, registry: Registry) -> list[Any]:

@@ -73,9 +73,10 @@ def parametrize_with_checks(
         kind: policy, model, tree, buffer, env, opponent, runner, simulator, observer or plugin;
             None: the only kind of that name.
         env: id of an environment to try it on; None: a policy's preset `default` names one, an
-            environment kind's `EnvSpec.example`.
-        settings: of policies, models and environments, nested or dotted, as after `-o`; of an
-            opponent its `argument`.
+            environment kind's `EnvSpec.example`, which opponents are tried on too; a runner has
+            what its policy plays.
+        settings: of policies, models and environments, nested or dotted, as after `-o`; of a
+            runner those of the policy that it runs, of an opponent its `argument`.
         expected_failures: name of a check -> why it fails; those are expected to (strictly).
     Raises:
         UnknownNameError: nothing installed has the name, or things of several kinds have it.

@@ -313,7 +313,7 @@ def check_it_imagines_step_after_step(subject: Subject) -> None:
 
 
 def _imagined(model: Any, now: NetworkOutput, given: Tensor) -> Iterator[tuple[str, NetworkOutput]]:
-    """Yield what the model says of a step, with chance of both of its halves, and of what it is."""
+    """Yield each half of a step (without chance the whole): its name in messages, what is said."""
     takes = signature(model.recurrent_inference).parameters
     if "afterstate" not in takes:
         memory = {"memory": now.memory} if "memory" in takes else {}

@@ -46,6 +46,9 @@ def _asked(subject: Subject) -> Asked:
 
 def _made(subject: Subject) -> tuple[Opponent, Simulator] | str:
     """Return the opponent and its game, or why it takes none."""
+    unknown = sorted(set(subject.settings) - {"argument"})
+    if unknown:
+        return f"an opponent has no setting {unknown[0]!r}; its one is 'argument'."
     argument, reason = str(subject.settings.get("argument", "")), "there is no game to play."
     for rules in _games(subject):
         try:

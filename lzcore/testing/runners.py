@@ -17,7 +17,7 @@ from lzcore.engine.rundir import RunDirectory
 from lzcore.engine.settings import Resolved
 from lzcore.registry import hookimpl, made
 from lzcore.registry.faults import FAULTS
-from lzcore.testing.promises import promise, require, short
+from lzcore.testing.promises import in_one_line, promise, require, short
 from lzcore.testing.subject import Subject
 from lzcore.testing.trial import Trial
 
@@ -55,8 +55,9 @@ Carry = Callable[..., tuple[Any, _Ear]]  # what carries a plan out: its outcome,
 def _running(subject: Subject) -> Iterator[tuple[Path, Carry]]:
     """Give a run directory, and what runs a plan in it to so many env steps."""
     trial = _trial(subject)
-    require(trial, "there is no policy to run; expected one that is installed.")
-    resolved = trial.resolved  # type: ignore[union-attr]
+    if isinstance(trial, str):
+        raise AssertionError(f"no installed policy can be run: {trial} See env= and settings=.")
+    resolved = trial.resolved
     with TemporaryDirectory() as folder:
         place = Path(folder, "run")
 
@@ -75,30 +76,36 @@ def _running(subject: Subject) -> Iterator[tuple[Path, Carry]]:
         yield place, carry
 
 
-def _trial(subject: Subject) -> Trial | None:
-    """Return the first policy that can be made small, with its settings; None: there is none."""
+def _trial(subject: Subject) -> Trial | str:
+    """Return the first policy that can be made small, with its settings, or why there is none."""
     if "trial" not in subject.memory:
-        known = [c for c in subject.registry.components("policies") if c.state != "broken"]
-        given: dict[str, Any] = {"env": subject.env, "settings": {**_SETTINGS, **subject.settings}}
-        trials = (Trial(_policy(subject, c.qualified, given)) for c in known)
-        subject.memory["trial"] = next((trial for trial in trials if _can_be_made(trial)), None)
+        subject.memory["trial"] = _first_trial(subject)
     return subject.memory["trial"]  # type: ignore[no-any-return]
+
+
+def _first_trial(subject: Subject) -> Trial | str:
+    known = [c for c in subject.registry.components("policies") if c.state != "broken"]
+    given: dict[str, Any] = {"env": subject.env, "settings": {**_SETTINGS, **subject.settings}}
+    reason = "none is there."
+    for component in known:
+        trial = Trial(_policy(subject, component.qualified, given))
+        try:
+            trial.make()
+        except FAULTS as err:  # its own checks tell why, if it is at fault
+            reason = in_one_line(err)
+        else:
+            return trial
+    return reason
 
 
 def _policy(subject: Subject, name: str, given: dict[str, Any]) -> Subject:
     return Subject(name, "policy", registry=subject.registry, **given)
 
 
-def _can_be_made(trial: Trial) -> bool:
-    try:
-        trial.make()
-    except FAULTS:  # its own checks tell why
-        return False
-    return True
-
-
 def _nothing_to_run(subject: Subject) -> str | None:
-    return None if _trial(subject) else "no policy is installed that it could run"
+    if subject.env or subject.settings or isinstance(_trial(subject), Trial):
+        return None
+    return "no policy is installed that it could run"
 
 
 @promise("runner", left_out=_nothing_to_run)

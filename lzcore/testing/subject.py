@@ -151,7 +151,7 @@ def kind_of(name: str, registry: Registry) -> str:
     found = list(dict.fromkeys(kinds))
     if len(found) > 1:
         raise UnknownNameError(
-            f"{name!r} is the name of a {' and of a '.join(found)}. Say which with kind=."
+            f"{name!r} is the name of several kinds: {', '.join(found)}. Say which with kind=."
         )
     if found:
         return found[0]

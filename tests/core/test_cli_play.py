@@ -279,7 +279,9 @@ def test_a_policy_that_decides_what_is_not_legal_is_named(run_dir, monkeypatch):
     monkeypatch.setattr(trained.policy, "decide", lambda *_: answer)
     decide = decider(trained, env)
 
-    with pytest.raises(ContractError, match=r"the action 4; legal are \[0, 1, 2, 3, 5"):
+    with pytest.raises(
+        ContractError, match=r"action 4, which is not legal; expected one of \[0, 1, 2, 3, 5"
+    ):
         decide([begun, later])
 
 

@@ -67,7 +67,7 @@ def test_a_name_of_several_kinds_has_to_say_which(monkeypatch):
     kept = BufferSpec(name="both", buffer=BUFFER, summary="Keeps.")
     registry = registry_of(monkeypatch, policy("both"), kept, Good=GoodPolicy)
 
-    with pytest.raises(UnknownNameError, match=r"of a policy and of a buffer\. Say which with"):
+    with pytest.raises(UnknownNameError, match=r"several kinds: policy, buffer\. Say which with"):
         Subject("both", registry=registry)
     assert Subject("both", "buffer", registry=registry).kind == "buffer"
 

@@ -178,6 +178,14 @@ def test_its_argument_is_a_setting_and_one_that_it_refuses_is_a_fault(monkeypatc
         legal(wrong)
 
 
+def test_a_setting_that_it_does_not_have_is_a_fault(monkeypatch):
+    subject = subject_of(monkeypatch, RandomOpponent, settings={"argumnt": "x"})
+
+    assert left_out(subject) == {}
+    with pytest.raises(AssertionError, match="has no setting 'argumnt'; its one is 'argument'"):
+        o.check_it_chooses_legal_actions(subject)
+
+
 def test_one_that_cannot_be_imported_is_not_left_out(monkeypatch):
     spec = OpponentSpec(name="gone", opponent=f"{MODULE}:Gone", summary="Plays.")
     subject = Subject("gone", registry=registry_of(monkeypatch, spec))

@@ -13,7 +13,7 @@ from lzcore.testing.kit import all_checks, left_out
 from lzcore.testing.subject import Subject
 
 
-def subject_of(monkeypatch, runner):
+def subject_of(monkeypatch, runner, **given):
     """The runner as the component `far`, beside a policy that it can run."""
     where = {"policy": f"{MODULE}:Fake", "config": f"{MODULE}:TinyConfig"}
     registry = registry_of(
@@ -23,7 +23,7 @@ def subject_of(monkeypatch, runner):
         Fake=GoodPolicy,
         Far=runner,
     )
-    return Subject("far", registry=registry)
+    return Subject("far", registry=registry, **given)
 
 
 @pytest.mark.parametrize("check", all_checks("runner"), ids=lambda check: check.name)
@@ -107,3 +107,17 @@ def test_where_no_policy_is_installed_a_runner_has_nothing_to_run(monkeypatch):
     subject = Subject("far", registry=registry_of(monkeypatch, spec, Far=run_local))
 
     assert set(left_out(subject).values()) == {"no policy is installed that it could run"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"settings": {"learnin_rate": 1}}, "learnin_rate"), ({"env": "CartPol-v1"}, "CartPol-v1")],
+)
+def test_a_setting_or_environment_that_is_not_there_leaves_no_check_out(
+    monkeypatch, given, message
+):
+    subject = subject_of(monkeypatch, run_local, **given)
+
+    assert left_out(subject) == {}
+    with pytest.raises(AssertionError, match=f"no installed policy can be run: .*{message}"):
+        carries(subject)
