@@ -136,7 +136,7 @@ def main():
     parser.add_argument("--games", nargs="+", default=["tic_tac_toe", "connect_four"])
     parser.add_argument("--in-flight", type=int, nargs="+", default=[8, 64, 512], help="N")
     parser.add_argument("--seconds", type=float, default=4.0, help="of CPU for each row")
-    parser.add_argument("--precision", default="float32", help="float32 or bfloat16")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rows = [

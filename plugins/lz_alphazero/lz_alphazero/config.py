@@ -303,7 +303,7 @@ class AlphaZeroConfig(PolicySettings):
     precision: Literal["float32", "bfloat16"] = setting(
         "float32",
         "What the network multiplies in, learning included; weights and losses stay float32. "
-        "bfloat16 is fast on GPUs and on CPUs that have units for it.",
+        "bfloat16 is fast where there are units for it, as on CPUs with AMX.",
         extension=True,
     )
     multi_gpu: bool = setting(
