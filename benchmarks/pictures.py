@@ -1,6 +1,7 @@
 """Time search and learn step on pictures, on each device named.
 
     python benchmarks/pictures.py --devices cpu cuda [--policies muzero] [--roots 8 64]
+    python benchmarks/pictures.py --devices cuda --options record_network=false
 
 The preset for pictures with the network of the Atari runs (64 channels, one residual block, four
 grey frames of 64 x 64) and random pictures: what it costs, not what it learns. "search" goes from
@@ -41,7 +42,7 @@ def wall(call, seconds):
 def measured(policy_name, device, asked):
     """The figures of one policy on one device."""
     named = {"device": device, "batch_size": asked.batch_size}
-    plan = plan_run(policy_name, "tasks:Pictures-v0", named=named)
+    plan = plan_run(policy_name, "tasks:Pictures-v0", named=named, overrides=asked.options)
     torch.manual_seed(0)
     policy = make_policy(plan.resolved, plan.registry)
     buffer = filled(policy, plan, asked.transitions)
@@ -72,6 +73,7 @@ def main():
     parser.add_argument("--policies", nargs="+", default=["muzero"])
     parser.add_argument("--devices", nargs="+", default=["cpu"])
     parser.add_argument("--roots", type=int, nargs="+", default=[8, 64])
+    parser.add_argument("--options", nargs="*", default=[], help="KEY=VALUE, as -o of lz run")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--transitions", type=int, default=2_000)
     parser.add_argument("--seconds", type=float, default=4.0, help="for each figure")

@@ -23,7 +23,7 @@ from lzcore.engine.assemble import make_policy
 from lzcore.engine.starting import plan_run
 
 
-def cartpole_policy(norm, simulations, support_scale):
+def cartpole_policy(norm, simulations, support_scale, options=()):
     """The policy of the CartPole preset with a network of the given kind."""
     named = {
         "num_simulations": simulations,
@@ -31,7 +31,7 @@ def cartpole_policy(norm, simulations, support_scale):
         "model.support_scale": support_scale,
         "model.latent_state_dim": 128,
     }
-    plan = plan_run("muzero", "CartPole-v1", named=named)
+    plan = plan_run("muzero", "CartPole-v1", named=named, overrides=options)
     torch.manual_seed(0)
     model = make_policy(plan.resolved, plan.registry).learn_mode.get_attribute("model")
     for weight in model.parameters():
@@ -82,9 +82,9 @@ def drawn(num_roots, num_actions):
     )
 
 
-def measured(norm, roots, simulations, support_scale, seconds):
+def measured(norm, roots, simulations, asked):
     """One row of figures."""
-    policy = cartpole_policy(norm, simulations, support_scale)
+    policy = cartpole_policy(norm, simulations, asked.support_scale, asked.options)
     observation = 0.05 * torch.randn(roots, 4, generator=torch.Generator().manual_seed(0))
     collect = policy.collect_mode.forward
     evaluations = [drawn(roots, 2) for _ in range(simulations + 1)]
@@ -94,13 +94,14 @@ def measured(norm, roots, simulations, support_scale, seconds):
             "model": network_alone(policy, observation, simulations),
             "tree": tree_alone(policy, evaluations),
         },
-        seconds,
+        asked.seconds,
     )
     whole = took["whole"]
     parts = {name: took[name]["ms"] for name in ("model", "tree")}
     parts["glue"] = whole["ms"] - sum(parts.values())
     return {
         "norm": norm,
+        "roots": roots,
         "simulations": simulations,
         "whole": whole,
         "parts_ms": {name: round(ms, 3) for name, ms in parts.items()},
@@ -113,13 +114,15 @@ def main():
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulations", type=int, nargs="+", default=[50, 25], help="S")
-    parser.add_argument("--roots", type=int, default=8, help="B")
+    parser.add_argument("--roots", type=int, nargs="+", default=[8], help="B")
     parser.add_argument("--support-scale", type=int, default=300, help="2 of it plus 1 bins")
+    parser.add_argument("--options", nargs="*", default=[], help="KEY=VALUE, as -o of lz run")
     parser.add_argument("--seconds", type=float, default=4.0, help="of CPU for each row")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rows = [
-        measured(norm, asked.roots, simulations, asked.support_scale, asked.seconds)
+        measured(norm, roots, simulations, asked)
+        for roots in asked.roots
         for simulations in asked.simulations
         for norm in ("BN", "LN")
     ]

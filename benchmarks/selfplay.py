@@ -1,13 +1,14 @@
 """Time self-play with the rules of a game: decisions for many games at once.
 
     python benchmarks/selfplay.py [--games tic_tac_toe connect_four] [--in-flight 8 64 512]
+    python benchmarks/selfplay.py --options device=cuda precision=bfloat16
 
 The presets of AlphaZero, untrained. "whole" goes from positions to decisions: root noise, S
 simulations with one call of the network each, the choice of moves. "network" is those S + 1 calls
 alone, on as many positions as the search had asked about, again and again, and "network in place"
 the same within the search, where other things have passed through the caches in between; "rules"
 is playing to the leaves and looking at them, "rest" the tree and what holds it together.
-Milliseconds of CPU of one thread.
+Milliseconds of CPU of one thread, which waits for a GPU if there is one.
 
 Shape letters: N games in flight, S simulations.
 """
@@ -73,10 +74,10 @@ class Rules:
             self._simulator.look(self._simulator.play(states, action))
 
 
-def measured(game, in_flight, seconds, precision):
+def measured(game, in_flight, seconds, options):
     """One row of figures."""
-    named = {"env.opening_moves": 2, "precision": precision}
-    plan = plan_run("alphazero", f"open_spiel/{game}", named=named)
+    named = {"env.opening_moves": 2}
+    plan = plan_run("alphazero", f"open_spiel/{game}", named=named, overrides=options)
     torch.manual_seed(0)
     policy = make_policy(plan.resolved, plan.registry)
     env = make_env(plan, in_flight)
@@ -136,11 +137,11 @@ def main():
     parser.add_argument("--games", nargs="+", default=["tic_tac_toe", "connect_four"])
     parser.add_argument("--in-flight", type=int, nargs="+", default=[8, 64, 512], help="N")
     parser.add_argument("--seconds", type=float, default=4.0, help="of CPU for each row")
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--options", nargs="*", default=[], help="KEY=VALUE, as -o of lz run")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rows = [
-        measured(game, n, asked.seconds, asked.precision)
+        measured(game, n, asked.seconds, asked.options)
         for game in asked.games
         for n in asked.in_flight
     ]

@@ -1,6 +1,7 @@
 """Time a whole search of UniZero, from histories to visits, and what its pages save.
 
     python benchmarks/world_model.py [--widths 768 64] [--simulations 50] [--roots 8]
+    python benchmarks/world_model.py --device cuda [--no-graphs]
 
 The network is the documented one, 2 blocks over pictures of 64 x 64, and the same with narrower
 tokens; weights are drawn at random, also in the heads, which start at zero otherwise. "history"
@@ -8,7 +9,7 @@ encodes the last 4 observations of each root and reads them, "model" is the call
 after that, "pages" where contexts are gathered and kept, "tree" the tree alone; "glue" is the rest.
 "scratch" searches without pages: every leaf reads its path from the beginning, as long as it is.
 "scratch_over_pages" leaves the history out, which is the same in both. Milliseconds of CPU of one
-thread.
+thread; on a GPU only what a search takes by the clock ("wall_ms").
 
 Shape letters: B roots searched together, S simulations, W steps of the longest path, E width.
 """
@@ -55,12 +56,13 @@ class WholeInference(WorldModelInference):
         tokens = torch.cat((tokens.flatten(1, 2)[:, 1:], taken[:, None]), dim=1)
         tokens[rows, 2 * steps - 3] = taken
         x, kv = self.model.transformer.prefill(tokens)
-        reward, latent = self.model.foretell(x[rows, 2 * steps - 3])
         visible = torch.zeros(len(kv), 1, 1, kv.shape[1] + 1)
         behind = torch.arange(kv.shape[1]) > 2 * steps[:, None] - 3
         visible[:, 0, 0, :-1].masked_fill_(behind, -torch.inf)
         kv = torch.nn.functional.pad(kv, (0, 0, 0, 0, 0, 0, 0, 1))
-        return self._arrived(taken, reward, latent, Context(kv, visible, 2 * steps - 3))
+        context = Context(kv, visible, 2 * steps - 3)
+        evaluation, leaf = self._read(self._arrived(taken, x[rows, 2 * steps - 3], context))
+        return evaluation, leaf[0]
 
 
 class Stopwatch:
@@ -81,7 +83,7 @@ class Stopwatch:
         return result
 
 
-def awake_model(width, **world):
+def awake_model(width, device, **world):
     """The documented network with tokens of another width, which says something of everything."""
     torch.manual_seed(0)
     model = UniZeroModel(
@@ -90,7 +92,7 @@ def awake_model(width, **world):
     for weight in model.parameters():
         if not weight.any():
             torch.nn.init.normal_(weight, std=0.05)
-    return model.eval()
+    return model.eval().to(device)
 
 
 def drawn_history(model, roots):
@@ -98,15 +100,16 @@ def drawn_history(model, roots):
     rng, steps = torch.Generator().manual_seed(0), model.cfg.world_model_cfg.context_steps
     pictures = torch.rand(roots, steps, *model.cfg.observation_shape, generator=rng)
     actions = torch.randint(ACTIONS, (roots, steps - 1), generator=rng)
-    return History(pictures, actions, np.full(roots, steps))
+    device = next(model.parameters()).device
+    return History(pictures.to(device), actions.to(device), np.full(roots, steps))
 
 
-def searching(model, roots, simulations, dynamics_class):
+def searching(model, roots, simulations, dynamics_class, graphs=True):
     """A search and what it is made of: (call, dynamics, tree, inference)."""
     tree = make_tree(
         "auto", TreeSpec(num_simulations=simulations, num_actions=ACTIONS, discount=0.997)
     )
-    inference = WholeInference(model)
+    inference = WholeInference(model, record=graphs)
     dynamics = dynamics_class(inference, tree)
     history = drawn_history(model, roots)
     return (
@@ -139,14 +142,24 @@ def shares_of(model, roots, simulations, repeats=3):
     }
 
 
-def measured(width, roots, simulations, seconds, **world):
-    """One row of figures."""
-    model = awake_model(width, **world)
+def searched(width, asked, **world):
+    """One row of figures of a GPU."""
+    model = awake_model(width, asked.device, **world)
+    call, *_ = searching(
+        model, asked.roots, asked.simulations, WorldModelDynamics, not asked.no_graphs
+    )
+    return {"width": width, **world, "search": harness.timed(call, asked.seconds)}
+
+
+def measured(width, asked, **world):
+    """One row of figures of a CPU."""
+    roots, simulations = asked.roots, asked.simulations
+    model = awake_model(width, asked.device, **world)
     pages, dynamics, *_ = searching(model, roots, simulations, WorldModelDynamics)
     calls = {"pages": pages, "history": lambda: dynamics.root(drawn_history(model, roots))}
     if dynamics.layout(roots).keeps_tokens:
         calls["scratch"] = searching(model, roots, simulations, FromScratch)[0]
-    took = harness.timed_in_turns(calls, seconds)
+    took = harness.timed_in_turns(calls, asked.seconds)
     least = {name: took[name]["least_ms"] for name in calls}
     saved = (
         {"scratch_over_pages": round((least["scratch"] - least["history"])
@@ -174,10 +187,13 @@ def main():
     parser.add_argument("--simulations", type=int, default=50, help="S")
     parser.add_argument("--roots", type=int, default=8, help="B")
     parser.add_argument("--seconds", type=float, default=15.0, help="of CPU for each row")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--no-graphs", action="store_true", help="start each kernel of a GPU alone")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    row = measured if asked.device == "cpu" else searched
     rows = [
-        measured(width, asked.roots, asked.simulations, asked.seconds, **world)
+        row(width, asked, **world)
         for width in asked.widths
         for world in ({}, {"positions": "rotary"}, {"kv_slide": "rebuild"})
     ]

@@ -39,7 +39,7 @@ class SimNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, E, ...) -> the same shape, each group summing to 1."""
         count = x.shape[1] // self.group
-        groups = x.view(len(x), count, self.group, *x.shape[2:])  # (B, E / V, V, ...)
+        groups = x.view(x.shape[0], count, self.group, *x.shape[2:])  # (B, E / V, V, ...)
         if x.dim() > 2:
             return groups.softmax(2).view(x.shape)
         # on a CPU a softmax over 8 neighbours is ten times slower than over 8 rows

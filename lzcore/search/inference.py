@@ -1,12 +1,12 @@
 """The one seam between search and network: arrays in, decoded numbers out.
 
-Another backend (a traced or compiled module, CUDA graphs, an exported graph) replaces this class
-and nothing else.
+Another backend (a compiled module, an exported graph) replaces this class and nothing else.
 
 Shape letters: B states evaluated together, O observation, L latent state, A actions, C chance
 outcomes, W numbers in a row of logits.
 """
 
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -16,19 +16,36 @@ from torch import Tensor
 
 from lzcore.base.model import Model, NetworkOutput, Support
 from lzcore.base.tree import Array, Evaluation
+from lzcore.search.graphs import Step
+from lzcore.search.recorded import recorded
 
 # what a model starts a step from: latents (B, *L) and, where it sums rewards, a memory (B, 2, H)
 State: TypeAlias = tuple[Tensor, ...]
 
 
 class Inference:
-    """Runs a model in eval mode, without gradients, and decodes its supports on the device."""
+    """Runs a model in eval mode, without gradients, and decodes its supports on the device.
 
-    def __init__(self, model: Model) -> None:
-        """Serve searches with `model`, an nn.Module that keeps its device."""
+    What the model computes is a chain of tensors from `_observed`, `_stepped` or `_half_stepped`
+    on, which can be recorded and replayed (`lzcore.search.traced`, `lzcore.search.graphs`).
+    """
+
+    def __init__(self, model: Model, *, record: bool = False) -> None:
+        """Serve searches.
+
+        Args:
+            model: an nn.Module that keeps its device.
+            record: whether what the model computes is recorded and replayed, as a trace on a CPU
+                and as a CUDA graph on a GPU; it has to depend on tensors alone then.
+        """
         self._model: Any = model  # a Model, or a ChanceModel where chance() is called
         self._module = cast(torch.nn.Module, model)  # every Model is one
         self._decode_together = _kind(model.value_support) == _kind(model.reward_support)
+        self._device = _device(self._module)
+        self._record = record
+        self._observe = self._made_fast(self._observed)
+        self._step = self._made_fast(self._stepped)
+        self._half_steps: dict[tuple[bool, int], Step] = {}
 
     def refresh(self) -> None:
         """Call when weights may have changed; the eager model only has to leave training mode."""
@@ -39,9 +56,8 @@ class Inference:
     def initial(self, observation: Tensor) -> tuple[Evaluation, State]:
         """Observation (B, *O) float32 -> evaluation of the roots, their states."""
         self.refresh()
-        out: NetworkOutput = self._model.initial_inference(observation)
-        value = self._model.value_support.decode(out.value)
-        return _to_host(value, None, out.policy_logits), _state(out)
+        evaluation, state = self._read(self._observe(observation))
+        return evaluation._replace(reward=None), state
 
     @torch.inference_mode()
     def recurrent(self, state: State, action: Tensor) -> tuple[Evaluation, State]:
@@ -53,8 +69,7 @@ class Inference:
         Returns:
             The evaluation of the successors, and their states.
         """
-        latent, *memory = state
-        return self._evaluated(self._model.recurrent_inference(latent, action, *memory))
+        return self._read(self._step(action, *state))
 
     @torch.inference_mode()
     def chance(
@@ -72,38 +87,76 @@ class Inference:
         """
         kinds = [kind for kind in (False, True) if (is_outcome == kind).any()]
         if len(kinds) == 1:
-            return self._evaluated(self._half_step(state, option, kinds[0], width))
+            return self._read(self._half_step(kinds[0], width)(option, *state))
         rows = [torch.from_numpy(np.flatnonzero(is_outcome == kind)) for kind in kinds]
         rows = [index.to(option.device) for index in rows]
         halves = [
-            self._half_step(tuple(part[index] for part in state), option[index], kind, width)
+            self._half_step(kind, width)(option[index], *(part[index] for part in state))
             for index, kind in zip(rows, kinds, strict=True)
         ]
         back = torch.cat(rows).argsort()
-        whole = (
-            torch.cat(parts)[back] for parts in zip(*(half[:4] for half in halves), strict=True)
-        )
-        return self._evaluated(NetworkOutput(*whole))
+        return self._read(tuple(torch.cat(parts)[back] for parts in zip(*halves, strict=True)))
 
-    def _half_step(
-        self, state: State, option: Tensor, afterstate: bool, width: int
-    ) -> NetworkOutput:
+    # --- what the model computes: tensors to what is told, and the states ------------------------
+
+    def _observed(self, observation: Tensor) -> tuple[Tensor, ...]:
+        out: NetworkOutput = self._model.initial_inference(observation)
+        value = self._model.value_support.decode(out.value)
+        return value, torch.zeros_like(value), out.policy_logits, *_state(out)
+
+    def _stepped(self, action: Tensor, latent: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
+        return self._decoded(self._model.recurrent_inference(latent, action, *memory))
+
+    def _half_stepped(
+        self, afterstate: bool, width: int, option: Tensor, *state: Tensor
+    ) -> tuple[Tensor, ...]:
         out: NetworkOutput = self._model.recurrent_inference(*state, option, afterstate=afterstate)
         missing = width - out.policy_logits.shape[1]
-        return out._replace(policy_logits=F.pad(out.policy_logits, (0, missing)))
+        return self._decoded(out._replace(policy_logits=F.pad(out.policy_logits, (0, missing))))
 
-    def _evaluated(self, out: NetworkOutput) -> tuple[Evaluation, State]:
-        value, reward = self._decode(out)
-        return _to_host(value, reward, out.policy_logits), _state(out)
+    def _half_step(self, afterstate: bool, width: int) -> Step:
+        kind = afterstate, width
+        if kind not in self._half_steps:
+            self._half_steps[kind] = self._made_fast(partial(self._half_stepped, *kind))
+        return self._half_steps[kind]
 
-    def _decode(self, out: NetworkOutput) -> tuple[Tensor, Tensor]:
+    def _decoded(self, out: NetworkOutput) -> tuple[Tensor, ...]:
+        """Return values (B,), rewards (B,) and logits (B, W), then the state."""
+        return *self._scalars(out), out.policy_logits, *_state(out)
+
+    def _scalars(self, out: NetworkOutput) -> tuple[Tensor, Tensor]:
         if self._decode_together:
-            value, reward = self._model.value_support.decode(torch.stack((out.value, out.reward)))
-            return value, reward
+            both = self._model.value_support.decode(torch.stack((out.value, out.reward)))
+            return both[0], both[1]
         return (
             self._model.value_support.decode(out.value),
             self._model.reward_support.decode(out.reward),
         )
+
+    # --- how it gets to the host ------------------------------------------------------------------
+
+    def _made_fast(self, step: Step) -> Step:
+        """Make of what is computed what is called; both return what `_decoded` does.
+
+        Elsewhere than on a CPU the first three come as one tensor (B, 2 + W).
+        """
+
+        def packed(*inputs: Tensor) -> tuple[Tensor, ...]:
+            value, reward, logits, *state = step(*inputs)
+            return torch.cat((value[:, None], reward[:, None], logits), dim=1), *state
+
+        told = step if self._device.type == "cpu" else packed
+        return recorded(told, self._module, self._device) if self._record else told
+
+    def _read(self, found: tuple[Tensor, ...]) -> tuple[Evaluation, State]:
+        """Bring what is told to host memory: views on a CPU, one copy from elsewhere."""
+        if self._device.type == "cpu":
+            value, reward, logits, *state = found
+            return Evaluation(value.numpy(), logits.numpy(), reward.numpy()), tuple(state)
+        told, *state = found
+        packed = told.cpu().numpy()
+        logits_on_host = np.ascontiguousarray(packed[:, 2:])
+        return Evaluation(packed[:, 0], logits_on_host, packed[:, 1]), tuple(state)
 
 
 def _kind(support: Support) -> tuple[type[Support], int]:
@@ -115,11 +168,6 @@ def _state(out: NetworkOutput) -> State:
     return (out.latent_state,) if out.memory is None else (out.latent_state, out.memory)
 
 
-def _to_host(value: Tensor, reward: Tensor | None, logits: Tensor) -> Evaluation:
-    """Bring one evaluation to host memory: views on a CPU, one copy from elsewhere."""
-    if value.device.type == "cpu":
-        on_host = None if reward is None else reward.numpy()
-        return Evaluation(value.numpy(), logits.numpy(), on_host)
-    rewards = torch.zeros_like(value) if reward is None else reward
-    packed = torch.cat((value[:, None], rewards[:, None], logits), dim=1).cpu().numpy()
-    return Evaluation(packed[:, 0], np.ascontiguousarray(packed[:, 2:]), packed[:, 1])
+def _device(module: torch.nn.Module) -> torch.device:
+    weight = next(module.parameters(), None)
+    return torch.device("cpu") if weight is None else weight.device

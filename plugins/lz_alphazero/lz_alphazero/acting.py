@@ -98,7 +98,9 @@ class ActingPolicy(Policy):
         self._observation_shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self._num_actions: int = cfg.num_actions
         self._network, self._compiling = self._made_fast()
-        self._evaluate = Evaluator(self._model, self._network, self._device)
+        self._evaluate = Evaluator(
+            self._model, self._network, self._device, record=cfg.record_network
+        )
         self._simulator: Simulator | None = None
         self._planners: dict[str, Planner] = {}
         self._streams = {

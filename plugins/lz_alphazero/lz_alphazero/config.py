@@ -294,6 +294,12 @@ class AlphaZeroConfig(PolicySettings):
 
     # --- device and search tree -----------------------------------------------------------------
 
+    record_network: bool = setting(
+        True,
+        "Record what the network computes for a search once, and replay it: as a trace on a CPU, "
+        "as a CUDA graph on a GPU.",
+        extension=True,
+    )
     torch_compile: bool = setting(
         False, "Compile the network; where that is not possible, it runs as it is."
     )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lz_alphazero.fast import Network
 from lzcore.base import SearchResult, Simulator, Tree
 from lzcore.base.tree import Array
-from lzcore.search import SimulatedDynamics, search
+from lzcore.search import SimulatedDynamics, recorded, search
 
 # rows of one call on a CPU: with more, a layer's maps no longer fit a core's caches
 AT_ONCE = 256
@@ -21,17 +21,21 @@ AT_ONCE = 256
 class Evaluator:
     """Asks the network: arrays in, arrays out; in eval mode, without gradients."""
 
-    def __init__(self, model: nn.Module, network: Network, device: torch.device) -> None:
+    def __init__(
+        self, model: nn.Module, network: Network, device: torch.device, *, record: bool = False
+    ) -> None:
         """Serve searches.
 
         Args:
             model: holds the weights.
             network: what is called for them.
             device: where they are.
+            record: whether calls are recorded and replayed, as a trace or as a CUDA graph.
         """
         self._model = model
         self._network = network
         self._device = device
+        self._ask = recorded(self._told, model, device) if record else self._told
 
     @torch.inference_mode()
     def __call__(self, observation: Array, legal: Array) -> tuple[Array, Array]:
@@ -46,15 +50,14 @@ class Evaluator:
         if self._model.training:
             self._model.eval()
         seen = torch.as_tensor(observation, dtype=torch.float32, device=self._device)
-        told = self._told(seen).cpu().numpy()  # one copy
+        at_once = AT_ONCE if self._device.type == "cpu" else len(seen)
+        told = torch.cat([self._ask(part)[0] for part in seen.split(at_once)]).cpu().numpy()
         return told[:, :-1], told[:, -1]
 
-    def _told(self, seen: Tensor) -> Tensor:
+    def _told(self, seen: Tensor) -> tuple[Tensor]:
         """Return (n, A + 1): logits, then the value."""
-        if len(seen) > AT_ONCE and self._device.type == "cpu":
-            return torch.cat([self._told(part) for part in seen.split(AT_ONCE)])
         logits, value = self._network(seen)
-        return torch.cat((logits, value.reshape(-1, 1)), dim=1)
+        return (torch.cat((logits, value.reshape(-1, 1)), dim=1),)
 
 
 class Planner(NamedTuple):

@@ -204,6 +204,36 @@ def test_both_trees_decide_alike(make_policy, counting_model, ask, position, kin
 # --- the variants ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_recorded_network_decides_alike_to_the_bit(make_policy, ask, position, kind, precision):
+    given = {"precision": precision}
+    plain, traced = (make_policy(kind, {**given, "record_network": on}) for on in (False, True))
+    games = position("x../.o./..."), position("..x/.o./x.."), position(".../.../...")
+    for some in (games, games[:1], games[1:]):
+        one, other = ask(plain, *some), ask(traced, *some)
+        for name in ("action", "searched_value", "probs"):
+            np.testing.assert_array_equal(one.columns[name], other.columns[name])
+    [program] = traced._evaluate._ask._programs.values()
+    assert program is not None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.filterwarnings("error")  # a network that cannot be recorded says so
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_gpu_decides_alike_with_recordings_and_without(
+    make_policy, ask, position, kind, precision
+):
+    given = {"cuda": True, "precision": precision}
+    plain, graphs = (make_policy(kind, {**given, "record_network": on}) for on in (False, True))
+    games = position("x../.o./..."), position("..x/.o./x..")
+    for _ in range(2):  # recorded, and replayed
+        one, other = ask(plain, *games), ask(graphs, *games)
+        assert one.columns["action"].tolist() == other.columns["action"].tolist()
+        np.testing.assert_allclose(
+            one.columns["searched_value"], other.columns["searched_value"], atol=1e-3
+        )
+
+
 def test_gumbel_plays_the_winner_of_the_halving(make_policy, ask, position):
     """With scale 0 that is the best of the considered actions, in collection as in evaluation."""
     policy = make_policy("gumbel_alphazero", ALL["gumbel_alphazero"])

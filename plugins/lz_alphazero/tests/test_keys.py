@@ -14,6 +14,7 @@ from lzcore.base.config import Only
 from lzcore.base.structure import paths_of
 from lzcore.registry import get_registry
 from lzcore.search import make_tree
+from lzcore.search.traced import Traced
 from lzcore.testing.noughts import Noughts
 
 NAMES = ("alphazero", "gumbel_alphazero", "sampled_alphazero")
@@ -199,6 +200,12 @@ def _(kit, path):
         assert 0 < (one - other).abs().max() < 0.1 * other.abs().max()
     learned(shorter)
     assert {p.dtype for p in shorter._model.parameters()} == {torch.float32}
+
+
+@changes("record_network")
+def _(kit, path):
+    for record in (True, False):
+        assert isinstance(kit.policy({path: record})._evaluate._ask, Traced) == record
 
 
 @changes("tensor_float_32")

@@ -193,6 +193,12 @@ class MuZeroConfig(PolicySettings):
     # --- device and search tree -----------------------------------------------------------------
 
     cuda: bool = setting(True, "Use the GPU if there is one.")
+    record_network: bool = setting(
+        True,
+        "Record what the network computes for a search once, and replay it: as a trace on a CPU, "
+        "as a CUDA graph on a GPU.",
+        extension=True,
+    )
     multi_gpu: bool = setting(
         False,
         "Average gradients over the ranks that torchrun has started. Each has these environments, "

@@ -143,7 +143,8 @@ class RememberingPolicy(Policy):
 
     def _inference_of(self, model: nn.Module) -> Inference:
         """Return the seam between searches and a network."""
-        return Inference(model)  # type: ignore[arg-type]  # the models of this policy are Models
+        record = self._cfg.record_network
+        return Inference(model, record=record)  # type: ignore[arg-type]  # a Model
 
     def _root_memory(self) -> RootMemory | None:
         """Make what a mode's roots follow from; None: their observations alone."""

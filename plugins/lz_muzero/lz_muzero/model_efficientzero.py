@@ -48,7 +48,7 @@ class ValuePrefixNetwork(MuZeroNetwork):
 
     def _nothing(self, latent_state: Tensor) -> Tensor:
         """Make the memory (B, 2, H) from which a sum begins."""
-        return latent_state.new_zeros(len(latent_state), 2, self._cfg.lstm_hidden_size)
+        return latent_state.new_zeros(latent_state.shape[0], 2, self._cfg.lstm_hidden_size)
 
     def _make_reward(self) -> nn.Module:
         hidden = self._cfg.lstm_hidden_size

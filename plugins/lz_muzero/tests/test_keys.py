@@ -21,6 +21,7 @@ from lzcore.base import ActionSpace, ConfigError
 from lzcore.base.config import Only
 from lzcore.base.structure import nest, paths_of
 from lzcore.search import make_tree
+from lzcore.search.traced import Traced
 
 CHECKS: dict[str, Callable] = {}
 SSL = {"model.self_supervised_learning_loss": True, "ssl_loss_weight": 1.0}
@@ -736,6 +737,13 @@ def _(kit):
     assert device(kit) == "cuda"
     kit.patch.undo()
     assert device(kit, cuda=False) == "cpu"
+
+
+@changes("record_network")
+def _(kit):
+    for record in (True, False):
+        inference = kit.policy({"record_network": record})._inference
+        assert isinstance(inference._step, Traced) == record
 
 
 @changes("device")

@@ -6,6 +6,7 @@ Shape letters: N environments, A actions, D numbers of a continuous action, B sa
 import inspect
 import json
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,8 @@ def make(make_policy):
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for parameter in policy._model.parameters():
-                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.1 * noise.to(parameter.device))
         if "learn" in policy._enabled:
             policy._target_model.load_state_dict(policy._model.state_dict())
         return policy
@@ -88,6 +90,30 @@ def same(one, other):
         np.array_equal(one.columns[name], other.columns[name], equal_nan=True)
         for name in one.columns
     )
+
+
+@every_kind
+def test_a_recorded_network_decides_alike_to_the_bit(kind, make):
+    plain, traced = (make(kind, {"record_network": on}) for on in (False, True))
+    for rows in (4, 3, 4):
+        assert same(collected(plain, FOUR[:rows]), collected(traced, FOUR[:rows]))
+    steps = traced._inference._observe, traced._inference._step
+    programs = [step._programs for step in (*steps, *traced._inference._half_steps.values())]
+    assert programs[0]
+    assert all(program is not None for found in programs for program in found.values())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@every_kind
+def test_a_gpu_decides_alike_with_recordings_and_without(kind, make):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a network that cannot be recorded says so
+        plain, graphs = (make(kind, {"cuda": True, "record_network": on}) for on in (False, True))
+        for _ in range(2):  # recorded, and replayed
+            one, other = collected(plain), collected(graphs)
+            np.testing.assert_array_equal(one.columns["action"], other.columns["action"])
+            for name in ("root_value", "predicted_value"):
+                np.testing.assert_allclose(one.columns[name], other.columns[name], atol=1e-4)
 
 
 both_ways = pytest.mark.parametrize("act", [collected, evaluated])

@@ -105,9 +105,8 @@ class WorldModelDynamics:
         return _joined((near, stepped), (anew, read))
 
     def _step(self, edges: Edges, action: Tensor) -> Evaluation:
-        context = self._opened.context(edges)
-        evaluation, tokens = self._inference.step(context, action)
-        self._opened.write(edges, context, tokens)
+        evaluation, leaf = self._inference.step(self._opened.context(edges), action)
+        self._opened.write(edges, leaf.tokens, leaf.kv)
         return evaluation
 
     def _read_anew(self, edges: Edges, action: Tensor) -> Evaluation:

@@ -52,13 +52,23 @@ class Roots(NamedTuple):
     kv: Tensor  # (B, H', 2, L, 2, E)
 
 
+class Leaf(NamedTuple):
+    """What the pages of R leaves are to hold."""
+
+    tokens: Tensor  # (R, 2, E) the action and the observation foretold
+    kv: Tensor  # (R, 2, L, 2, E)
+
+
 class WorldModelInference(Inference):
     """Runs a `UniZeroModel` in eval mode, without gradients, and decodes on the device."""
 
-    def __init__(self, model: UniZeroModel) -> None:
-        """Serve searches with `model`, which keeps its device."""
-        super().__init__(model)  # type: ignore[arg-type]  # whose recurrent() nobody calls
+    def __init__(self, model: UniZeroModel, *, record: bool = False) -> None:
+        """Serve searches with `model`, which keeps its device; see `Inference`."""
+        # whose recurrent() nobody calls
+        super().__init__(model, record=record)  # type: ignore[arg-type]
         self.model = model
+        self._read_on = self._made_fast(self._moved)
+        self._read_again = self._made_fast(self._moved_anew)
 
     @torch.inference_mode()
     def roots(self, history: History) -> Roots:
@@ -70,9 +80,8 @@ class WorldModelInference(Inference):
         root = torch.arange(len(x), device=x.device)
         now = torch.from_numpy(2 * history.length - 2).to(x.device)
         policy_logits, value = self.model.evaluate(x[root, now])
-        out = NetworkOutput(tokens[root, now], torch.zeros_like(value), value, policy_logits)
-        evaluation, _ = self._evaluated(out)
-        return Roots(evaluation._replace(reward=None), _paged(tokens), _paged(kv))
+        told = self.model.value_support.decode(value).cpu().numpy(), policy_logits.cpu().numpy()
+        return Roots(Evaluation(*told), _paged(tokens), _paged(kv))
 
     def _tokens(self, history: History, steps: int) -> Tensor:
         """(B, 2 H' - 1, E), noise behind the end of each history."""
@@ -103,20 +112,17 @@ class WorldModelInference(Inference):
         return self.model.value_support.decode(value).cpu().numpy()
 
     @torch.inference_mode()
-    def step(self, context: Context, action: Tensor) -> tuple[Evaluation, Tensor]:
+    def step(self, context: Context, action: Tensor) -> tuple[Evaluation, Leaf]:
         """Take an action from each of R nodes: two tokens, one after the other.
 
         Args:
-            context: whose last two tokens are written.
+            context: whose last two tokens are still to be written.
             action: (R,) int64, or (R, D) float32.
         Returns:
-            The evaluation of the leaves, and the two tokens (R, 2, E).
+            The evaluation of the leaves, and what their pages hold.
         """
-        model, (kv, visible, position) = self.model, context
-        taken = model.action_tokens(action)
-        x = model.transformer.step(taken, position, kv[:, :-1], visible[..., :-1])
-        reward, latent = model.foretell(x)
-        return self._arrived(taken, reward, latent, context)
+        evaluation, leaf = self._read(self._read_on(action, *context))
+        return evaluation, Leaf(*leaf)
 
     @torch.inference_mode()
     def read_anew(self, tokens: Tensor, action: Tensor) -> tuple[Evaluation, Tensor]:
@@ -128,24 +134,44 @@ class WorldModelInference(Inference):
         Returns:
             The evaluation of the leaves, and the two tokens (R, 2, E).
         """
+        evaluation, leaf = self._read(self._read_again(action, tokens))
+        return evaluation, leaf[0]
+
+    # --- what the model computes ------------------------------------------------------------------
+
+    def _moved(
+        self, action: Tensor, kv: Tensor, visible: Tensor, position: Tensor
+    ) -> tuple[Tensor, ...]:
+        taken = self.model.action_tokens(action)
+        x = self.model.transformer.step(taken, position, kv[:, :-1], visible[..., :-1])
+        return self._arrived(taken, x, Context(kv, visible, position))
+
+    def _moved_anew(self, action: Tensor, tokens: Tensor) -> tuple[Tensor, ...]:
         taken = self.model.action_tokens(action)
         x, kv = self.model.transformer.prefill(torch.cat((tokens, taken[:, None]), dim=1))
-        reward, latent = self.model.foretell(x[:, -1])
         kv = pad(kv, (0, 0, 0, 0, 0, 0, 0, 1))  # (R, T + 2, L, 2, E)
         length = kv.shape[1]
-        visible = kv.new_zeros(len(kv), 1, 1, length)
-        position = torch.full((len(kv),), length - 2, device=kv.device)
-        return self._arrived(taken, reward, latent, Context(kv, visible, position))
+        visible = kv.new_zeros(kv.shape[0], 1, 1, length)
+        position = action.new_full(action.shape[:1], length - 2, dtype=torch.int64)
+        return self._arrived(taken, x[:, -1], Context(kv, visible, position))
 
-    def _arrived(
-        self, taken: Tensor, reward: Tensor, latent: Tensor, context: Context
-    ) -> tuple[Evaluation, Tensor]:
-        """Read the observation that was foretold, the last token of a context."""
+    def _arrived(self, taken: Tensor, x: Tensor, context: Context) -> tuple[Tensor, ...]:
+        """Read the observation that is foretold behind an action, the last token of a context.
+
+        Args:
+            taken: (R, E) tokens of the actions.
+            x: (R, E) what the transformer makes of them.
+            context: in which they are written.
+        Returns:
+            Values (R,), rewards (R,), logits (R, A), tokens (R, 2, E), keys and values
+            (R, 2, L, 2, E) of these.
+        """
         kv, visible, position = context
-        x = self.model.transformer.step(latent, position + 1, kv, visible)
-        policy_logits, value = self.model.evaluate(x)
-        evaluation, _ = self._evaluated(NetworkOutput(latent, reward, value, policy_logits))
-        return evaluation, torch.stack((taken, latent), dim=1)
+        reward, latent = self.model.foretell(x)
+        seen = self.model.transformer.step(latent, position + 1, kv, visible)
+        policy_logits, value = self.model.evaluate(seen)
+        told = self._decoded(NetworkOutput(latent, reward, value, policy_logits))[:3]
+        return *told, torch.stack((taken, latent), dim=1), kv[:, -2:]
 
 
 def _paged(values: Tensor) -> Tensor:

@@ -139,14 +139,13 @@ class Pages:
             self._index(2 * edges.length - 3),
         )
 
-    def write(self, edges: Edges, context: Context, tokens: Tensor) -> None:
-        """Write the pages of leaves: the ends of their context, and the tokens (R, 2, E)."""
-        newest = context.kv[:, -2:]
+    def write(self, edges: Edges, tokens: Tensor, kv: Tensor) -> None:
+        """Write the pages of leaves: tokens (R, 2, E), their keys and values (R, 2, L, 2, E)."""
         if (np.diff(edges.page) == 1).all():  # one node in all trees
             here = slice(int(edges.page[0]), int(edges.page[-1]) + 1)
-            self._kv[here].copy_(newest)
+            self._kv[here].copy_(kv)
         else:
-            self._kv.index_copy_(0, self._index(edges.page), newest)
+            self._kv.index_copy_(0, self._index(edges.page), kv)
         self.write_tokens(edges, tokens)
 
     def write_tokens(self, edges: Edges, tokens: Tensor) -> None:

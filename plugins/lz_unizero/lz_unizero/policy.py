@@ -76,7 +76,8 @@ class UniZeroPolicy(MuZeroPolicy):
     # --- the search: roots that look back -------------------------------------------------------
 
     def _inference_of(self, model: nn.Module) -> Inference:
-        return WorldModelInference(model)  # type: ignore[arg-type]  # a UniZeroModel
+        record = self._cfg.record_network
+        return WorldModelInference(model, record=record)  # type: ignore[arg-type]  # its model
 
     def _root_memory(self) -> Histories:
         model = self._cfg.model

@@ -35,7 +35,7 @@ def extended(pages, parent, node, number):
     edges = pages.edges(np.array(parent), np.array(node), np.arange(2))
     context = pages.context(edges)
     context.kv[:, -2:] = torch.tensor([number, number + 1.0])[:, None, None, None]
-    pages.write(edges, context, torch.full((2, 2, 2), float(number)))
+    pages.write(edges, torch.full((2, 2, 2), float(number)), context.kv[:, -2:])
     return edges
 
 
@@ -79,7 +79,7 @@ def test_some_roots_at_nodes_of_their_own():
     edges = pages.edges(np.array([1]), np.array([4]), np.array([1]))
     context = pages.context(edges)
     context.kv[:, -2:] = 7.0
-    pages.write(edges, context, torch.full((1, 2, 2), 7.0))
+    pages.write(edges, torch.full((1, 2, 2), 7.0), context.kv[:, -2:])
 
     after = pages.context(pages.edges(np.array([4, 1]), np.array([2, 3]), np.array([1, 0])))
     assert told(after) == [[111, 500, 501, 7, 7], [1, 10, 11, 500, 501]]

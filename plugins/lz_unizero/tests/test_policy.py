@@ -67,6 +67,34 @@ def test_the_method_signatures_are_the_documented_ones():
         assert list(inspect.signature(method).parameters) == names
 
 
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+@every_policy
+def test_a_recorded_network_decides_alike_to_the_bit(kind, positions):
+    world = {"model": {"world_model_cfg": {"positions": positions}}}
+    plain, traced = (make_policy(world, kind=kind, record_network=on) for on in (False, True))
+    for _ in range(5):  # histories grow, and paths outgrow the window
+        one, other = plain.collect_mode.forward(FOUR), traced.collect_mode.forward(FOUR)
+        for name in ("action", "root_value", "predicted_value"):
+            np.testing.assert_array_equal(one.columns[name], other.columns[name])
+    inference = traced._inference
+    for step in (inference._read_on, inference._read_again)[: 1 + (positions == "learned")]:
+        assert step._programs
+        assert None not in step._programs.values()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.filterwarnings("error")  # a network that cannot be recorded says so
+@every_policy
+def test_a_gpu_decides_alike_with_recordings_and_without(kind):
+    plain, graphs = (make_policy(kind=kind, cuda=True, record_network=on) for on in (False, True))
+    for _ in range(5):  # histories grow, and paths outgrow the window
+        one, other = plain.collect_mode.forward(FOUR), graphs.collect_mode.forward(FOUR)
+        np.testing.assert_array_equal(one.columns["action"], other.columns["action"])
+        np.testing.assert_allclose(
+            one.columns["root_value"], other.columns["root_value"], atol=1e-4
+        )
+
+
 # --- settings -------------------------------------------------------------------------------------
 
 
