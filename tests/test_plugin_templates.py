@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lzcore.cli.plugin_new import KINDS, Names, write
+from lzcore.cli.plugin_new import KINDS, Names, facts_of, write
 
 ROOT = Path(__file__).parents[1]
 RUFF = Path(sys.executable).parent / "ruff"
@@ -31,6 +31,18 @@ def test_what_is_written_keeps_to_the_style(kind, tmp_path):
             [str(RUFF), *command], cwd=tmp_path / "mine", capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_written_asks_for_the_minor_version_of_ours_that_lies_here():
+    ours = {}
+    for path in ROOT.glob("plugins/*/pyproject.toml"):
+        project = tomllib.loads(path.read_text())["project"]
+        major, minor = map(int, project["version"].split(".")[:2])
+        ours[project["name"]] = f"{project['name']}>={major}.{minor},<{major}.{minor + 1}"
+    needs = [need for kind in KINDS for need in facts_of(kind)["needs"] if need.startswith("lz-")]
+
+    assert needs
+    assert needs == [ours[need.partition(">=")[0]] for need in needs]
 
 
 def test_the_example_of_a_tree_is_a_new_one_with_another_rule(tmp_path):

@@ -68,7 +68,7 @@ def evaluate(
     """
     from lzcore.base.errors import ConfigError  # late, as below: they load torch
     from lzcore.engine.agent import load_trained
-    from lzcore.engine.assemble import make_evaluator
+    from lzcore.engine.assemble import make_evaluator, no_match
     from lzcore.engine.match import MatchEvaluator, MatchResult
     from lzcore.engine.trainer import steady_torch
 
@@ -85,8 +85,8 @@ def evaluate(
     if asked and not isinstance(evaluator, MatchEvaluator):
         evaluator.close()
         raise ConfigError(
-            f"{trained.plan.resolved.env_id} is no game for two whose rules are known, so there "
-            "is nobody to play against. Leave --opponent, --openings, --all and --random out."
+            f"{no_match(trained.plan.resolved)} Leave --opponent, --openings, --all and --random "
+            "out."
         )
     with steady_torch(settings.threads):
         result = evaluator.evaluate(0, episodes or settings.eval_episodes)

@@ -47,7 +47,7 @@ def play(
     """
     from lzcore.base.seeding import generator, stream_key  # late, as below: they load torch
     from lzcore.engine.agent import load_trained
-    from lzcore.engine.assemble import is_match, make_env
+    from lzcore.engine.assemble import is_match, make_env, no_match
     from lzcore.engine.trainer import steady_torch
 
     trained = load_trained(run_dir, checkpoint, num_simulations=simulations)
@@ -55,8 +55,8 @@ def play(
     if not is_match(env):
         env.close()
         raise click.ClickException(
-            f"{trained.plan.resolved.env_id} is no game for two whose rules are known. To see the "
-            f"agent act in it: lz watch {run_dir} --gif FILE"
+            f"{no_match(trained.plan.resolved)} To see the agent act in it: "
+            f"lz watch {run_dir} --gif FILE"
         )
     key = stream_key(seed, "lz play")
     begins = first == "me" or (first == "random" and generator(key).random() < 0.5)

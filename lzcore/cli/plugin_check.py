@@ -1,10 +1,9 @@
 """`lz plugin check`: holds a distribution, or one component, to what its kind promises."""
 
 import json
-import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from typing import Any
 
 import attrs
@@ -13,6 +12,7 @@ import click
 from lzcore.base.errors import UnknownNameError
 from lzcore.registry import Component, Registry, get_registry
 from lzcore.registry.faults import told as in_which_line
+from lzcore.registry.patience import patience
 
 _COUNTED = ("passed", "failed", "not_reached")  # of Told
 
@@ -42,8 +42,10 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
 
     Exit status: 0 if every check passed, 1 if one failed, 2 for a name that is not known.
     """
-    with _patience():
-        registry = get_registry()
+    from lzcore.testing.plugins import PATIENCE  # late: the kit loads much
+
+    ctx.with_resource(patience(PATIENCE))
+    registry = get_registry()
     try:
         with redirect_stdout(sys.stderr):  # standard output is for what is found
             subjects = _subjects(name, registry)
@@ -62,27 +64,6 @@ def check(ctx: click.Context, name: str, as_json: bool) -> None:
     else:
         click.echo(f"{_counted(counts, always=('passed', 'failed'))}.")
     ctx.exit(1 if counts["failed"] else 0)
-
-
-@contextmanager
-def _patience() -> Iterator[None]:
-    """Stop imports that do not end: they raise TimeoutError, which the registry tells of."""
-    from lzcore.testing.plugins import PATIENCE
-
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"stopped, as imports of plugins had taken {PATIENCE} seconds")
-
-    if not hasattr(signal, "SIGALRM"):  # on Windows one has to wait
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, stop)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)  # again for the next one
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        signal.setitimer(signal.ITIMER_REAL, left)  # somebody else's; 0: nobody's
 
 
 def _subjects(name: str, registry: Registry) -> list[Any]:

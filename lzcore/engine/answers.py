@@ -70,28 +70,31 @@ def _require_in_range(policy: Policy, action: Array, env_id: Array, space: Actio
         )
 
 
-def learned(policy: Policy, call: str, told: Any) -> Mapping[str, Any]:
-    """Return what a policy tells of its learning, if it is numbers by name.
+def learned(policy: Policy, call: str, told: Any) -> dict[str, Any]:
+    """Return what a policy tells of its learning, as floats by name.
+
+    Each number is read here once and never again: it may have to come from a GPU.
 
     Args:
         policy: that learned.
         call: the method that returned it.
         told: what it returned; the priorities in it are left to `priorities`.
     Raises:
-        ContractError: it is something else.
+        ContractError: it is something else than numbers by name.
     """
     if not isinstance(told, Mapping):
         raise ContractError(
             policy, f"returned {type(told).__name__} from {call}; expected numbers by name."
         )
+    read: dict[str, Any] = {}
     for name, value in told.items():
         try:
-            _ = name == PRIORITY or float(value)
+            read[name] = value if name == PRIORITY else float(value)
         except (TypeError, ValueError):
             raise ContractError(
                 policy, f"returned {_form(value)} as {name!r} from {call}; expected a number."
             ) from None
-    return told
+    return read
 
 
 def priorities(policy: Policy, told: Mapping[str, Any], count: int) -> Array:

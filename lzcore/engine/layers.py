@@ -40,6 +40,12 @@ class Layer:
 
     name: str  # what people call it
     values: dict[str, Any]  # nested
+    by: str = ""  # the distribution that ships it; "": the user wrote it, or the core made it
+
+    @property
+    def mark(self) -> str:
+        """What stands behind a mistake: where it was made, and who can mend it."""
+        return f" [{self.name} of {self.by}]" if self.by else f" [{self.name}]"
 
 
 @attrs.frozen(kw_only=True)
@@ -167,10 +173,10 @@ def _read_preset(
     return attrs.evolve(header, environment=environment), merge(base[1], values)
 
 
-def find_preset(policy: PolicySpec, name: str) -> Layer | None:
-    """Return a preset as a layer, or None."""
+def find_preset(policy: PolicySpec, name: str, by: str = "") -> Layer | None:
+    """Return a preset as a layer, or None; `by` is the policy's distribution, for messages."""
     found = read_preset(policy, name)
-    return found and Layer(f"preset {name}", found[1])
+    return found and Layer(f"preset {name}", found[1], by)
 
 
 def preset_name(env_id: str) -> str:
@@ -217,8 +223,8 @@ class Stack:
         """Return this stack with one layer more, below all others."""
         values, mistakes = canonical(self.whole, layer.values)
         values, mistakes = _with_seed_in_run(values, mistakes)
-        located = [m._replace(text=f"{m.text} [{layer.name}]") for m in mistakes]
-        below = Layer(layer.name, values)
+        located = [m._replace(text=m.text + layer.mark) for m in mistakes]
+        below = attrs.evolve(layer, values=values)
         return attrs.evolve(self, layers=(below, *self.layers), mistakes=(*located, *self.mistakes))
 
     def values(self) -> dict[str, Any]:
@@ -253,11 +259,11 @@ class Stack:
         return settings, [*self.mistakes, *located]
 
     def _source(self, mistake: Mistake) -> str:
-        """Return " [layer]" of the highest layer that said what is wrong."""
+        """Return the mark of the highest layer that said what is wrong."""
         if mistake.between:
             return ""
-        said = [layer.name for layer in self.layers if _says(layer.values, mistake.path)]
-        return f" [{said[-1]}]" if said else ""
+        said = [layer.mark for layer in self.layers if _says(layer.values, mistake.path)]
+        return said[-1] if said else ""
 
     def changes(self, passed_over: Sequence[str]) -> Iterator[str]:
         """Yield "path = value  [layer]" for each value that differs from what lies below it.

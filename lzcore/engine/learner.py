@@ -97,7 +97,7 @@ class _Means:
         self._count += 1
         for name, value in told.items():
             if name != PRIORITY:
-                self._sums[name] = self._sums.get(name, 0.0) + float(value)
+                self._sums[name] = self._sums.get(name, 0.0) + value
 
     def told(self) -> dict[str, float]:
         """Return the means."""
@@ -166,7 +166,7 @@ class Learner:
         clock.lap("learn")
         return self._ranks.mean({**steps_told.told(), **reanalyses_told.told()})
 
-    def _reanalyze(self, clock: Clock) -> Mapping[str, float]:
+    def _reanalyze(self, clock: Clock) -> dict[str, float]:
         loop = self._loop
         told = self._buffer.revisit(
             loop.reanalyze_batch_size, loop.reanalyze_partition, self._policy
@@ -174,7 +174,7 @@ class Learner:
         clock.lap("reanalyze")
         return learned(self._policy, "reanalyze", told)
 
-    def _step(self, clock: Clock) -> Mapping[str, Any]:
+    def _step(self, clock: Clock) -> dict[str, Any]:
         drawing: Any = _Drawing(self._policy)
         batch = self._buffer.sample(self.batch_size, drawing)
         clock.lap("sample")

@@ -1,6 +1,7 @@
 """From what was asked for to every setting of a run, and to the file that brings them back."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -148,15 +149,16 @@ def resolve(
     if not (hasattr(policy_class, "check_spaces") and hasattr(policy_class, "settings_for")):
         raise ContractError(policy, "is no lzcore.base.Policy; derive its class from that.")
     stack = Stack.of(whole_class(config, load(kind.config)), layers)
+    presets = partial(find_preset, policy, by=registry.component("policies", name).label)
     look = spaces_of or (lambda env_id, env: spaces_by_building(kind, env_id, env))
     with looking_elsewhere(env_id, registry):
-        stack, preset, spaces = _with_preset(stack, policy, env_id, look)
+        stack, preset, spaces = _with_preset(stack, presets, env_id, look)
     stack = _with_spaces(stack, name, policy_class, env_id, spaces)
     return _resolved(name, env_id, kind, preset, stack)
 
 
 def _with_preset(
-    stack: Stack, policy: PolicySpec, env_id: str, look: SpacesOf
+    stack: Stack, presets: Callable[[str], Layer | None], env_id: str, look: SpacesOf
 ) -> tuple[Stack, str, Spaces]:
     """Lay the stack over the preset for the environment, or for its kind.
 
@@ -164,7 +166,7 @@ def _with_preset(
     there is a preset of that name, else what the observations are.
     """
     name = preset_name(env_id)
-    preset = find_preset(policy, name)
+    preset = presets(name)
     stack = stack.under(preset) if preset else stack
     stack.check()
     env = _env_settings(stack)
@@ -172,7 +174,7 @@ def _with_preset(
     if preset:
         return stack, name, spaces
     for name in _kinds(spaces):
-        preset = find_preset(policy, name)
+        preset = presets(name)
         if preset is not None:
             break
     else:

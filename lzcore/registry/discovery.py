@@ -21,6 +21,7 @@ import lzcore
 from lzcore.base.errors import PluginError, nearest
 from lzcore.registry.faults import FAULTS, told
 from lzcore.registry.hookspecs import API, PROJECT
+from lzcore.registry.patience import importing
 from lzcore.registry.relay import call
 from lzcore.registry.specs import KINDS, Spec
 
@@ -173,7 +174,7 @@ def _described(point: Point) -> Plugin:
 def _load(plugin: Plugin, point: Point, manager: pluggy.PluginManager) -> Plugin:
     start, light = time.perf_counter(), [name for name in HEAVY if name not in sys.modules]
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), importing(point.value):
             plugin.module = point.load()
         _check_api(plugin)
         _register(plugin, manager)

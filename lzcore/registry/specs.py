@@ -12,6 +12,7 @@ import attrs
 
 from lzcore.base.errors import PluginError
 from lzcore.registry.faults import FAULTS, told
+from lzcore.registry.patience import importing
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -165,7 +166,8 @@ def load(path: str) -> Any:
     """
     module, _, name = path.partition(":")
     try:
-        found = getattr(import_module(module), name)
+        with importing(module):
+            found = getattr(import_module(module), name)
     except FAULTS as err:
         raise PluginError(f"{path} cannot be imported: {told(err)}") from err
     if not callable(found):

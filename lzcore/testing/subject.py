@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from lzcore.base.errors import UnknownNameError, nearest
-from lzcore.registry import Component, Registry, Spec, get_registry, load
+from lzcore.registry import Component, Registry, Spec, get_registry
 from lzcore.registry.discovery import normal
 from lzcore.registry.faults import FAULTS
 
@@ -102,11 +102,11 @@ class Subject:
         """The component's own class; of a simulator the class of its environments.
 
         Raises:
-            PluginError: it cannot be imported, and why.
+            PluginError: it cannot be imported, and why; the message names the distribution.
         """
         if self.spec is None:
             raise TypeError(f"A {self.kind} has no class of its own.")
-        return load(getattr(self.spec, self.spec.main))
+        return self.registry.resolve(self.spec.kind, self.registry.name_of(self.spec))
 
     @cached_property
     def distribution(self) -> str:

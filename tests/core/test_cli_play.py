@@ -359,3 +359,18 @@ def test_a_game_for_one_has_no_opponent_and_is_not_played(tiny_installed, tmp_pa
     unplayed = lz("play", out, say="")
     assert unplayed.exit_code == 1
     assert f"lz watch {out} --gif FILE" in unplayed.stderr
+
+
+def test_a_bot_in_the_environment_is_why_nobody_else_can_be_played(noughts_installed, tmp_path):
+    out, bot = tmp_path / "run", {"env.bot": "random"}
+    lzcore.train("scripted", "toys/noughts", out=out, quiet=True, **SMALL, **bot)
+
+    refused, unplayed = lz("eval", out, "--opponent", "minimax"), lz("play", out, say="")
+
+    for done in (refused, unplayed):
+        assert done.exit_code == 1
+        assert 'is a game for one, as env.bot = "random" plays the other side' in done.stderr
+        assert 'take a run with env.bot = "none".' in done.stderr
+        assert "whose rules are known" not in done.stderr
+    assert "Leave --opponent, --openings, --all and --random out." in refused.stderr
+    assert lz("eval", out).stdout.splitlines()[1].startswith("return ")

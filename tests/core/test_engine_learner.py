@@ -119,6 +119,25 @@ def test_metrics_are_means_over_the_steps_and_priorities_are_none_of_them(tmp_pa
     assert learner.learn(2, Clock()) == {"total_loss": 2.5}
 
 
+class OnGpu:
+    """A number whose every reading is a transfer."""
+
+    transfers = 0
+
+    def __float__(self):
+        self.transfers += 1
+        return 2.0
+
+
+def test_a_number_on_a_gpu_is_transferred_once(tmp_path, monkeypatch):
+    policy, told = tiny(use_priority=False), {"total_loss": OnGpu(), "cur_lr": OnGpu()}
+    monkeypatch.setattr(policy, "_forward_learn", lambda _: told)
+    _, learner = prepared(tmp_path, policy)
+
+    assert learner.learn(1, Clock()) == {"total_loss": 2.0, "cur_lr": 2.0}
+    assert [number.transfers for number in told.values()] == [1, 1]
+
+
 def test_the_policy_hears_once_that_the_steps_are_made(tmp_path, monkeypatch):
     policy, heard = tiny(), []
     monkeypatch.setattr(policy, "after_learning", lambda: heard.append(policy._steps))

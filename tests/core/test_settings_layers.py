@@ -77,6 +77,7 @@ class ToyPolicy:
 PRESETS = {
     "default": '[lz]\nenvironment = "toy/Line-v0"\n',
     "toy__Line-v0": "rate = 0.5\nsimulations = 20\n[model]\nwidth = 32\n[run]\nstop_value = 9.0\n",
+    "toy__Wrong-v0": "rat = 1\nrate = -1.0\n",
     "vector": "rate = 0.25\n",
     "image": "rate = 0.125\n[env]\npixels = 16\n",
 }
@@ -273,6 +274,15 @@ def test_a_policy_without_a_default_environment_asks_for_one(settle):
 def test_a_policy_without_presets_starts_from_its_defaults(settle):
     found = settle(policy="bare")
     assert (found.preset, found.policy.rate, found.policy.num_simulations) == ("", 0.2, 7)
+
+
+def test_what_is_wrong_in_a_preset_names_the_distribution_that_ships_it(settle):
+    mark = r"\[preset toy__Wrong-v0 of toys 1\.0\]"
+    with pytest.raises(ConfigError, match=f"rate = -1.0: .* {mark}\n  rat = 1: .* {mark}$"):
+        settle("toy/Wrong-v0")
+    # what the user lays over it is the user's
+    with pytest.raises(ConfigError, match=rf"rate = -2: .* \[-o\]\n  rat = 1: .* {mark}$"):
+        settle("toy/Wrong-v0", overrides=["rate=-2"])
 
 
 def test_a_missing_presets_package_is_named(settle):

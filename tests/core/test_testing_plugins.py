@@ -289,11 +289,56 @@ def test_an_import_that_does_not_end_is_told_in_a_line(subject_of, monkeypatch, 
     done = CliRunner().invoke(main, ["plugin", "check", "lz-checked-0"])
 
     assert done.exit_code == 1, done.output
-    said = "TimeoutError: stopped, as imports of plugins had taken 0.4 seconds (plugin_under_check_"
+    said = "TimeoutError: stopped, as its import had taken 0.4 seconds (plugin_under_check_"
     assert (said in done.output) == here
     assert re.search(
         r"importing plugin_\w+ alone had not ended after 0\.4 seconds; exp", done.output
     )
+
+
+HANGING = """
+import time
+with open(f"{__file__}.tries", "a") as file:
+    file.write("x")
+time.sleep(60)
+"""
+
+
+def test_of_several_imports_that_do_not_end_each_is_stopped_and_told(subject_of, monkeypatch):
+    found = []
+
+    def registry():
+        found.append(subject_of(HANGING, HANGING, GOOD).registry)
+        return found[0]
+
+    monkeypatch.setattr(plugins, "PATIENCE", 0.4)
+    monkeypatch.setattr("lzcore.cli.plugin_check.get_registry", registry)
+    done = CliRunner().invoke(main, ["plugin", "check", "lz-checked-1"])
+
+    assert "its entry point 'lz-checked-1' is broken: TimeoutError: stopped" in done.output
+    states = {p.distribution: p.state for p in found[0].plugins if p.distribution != "lzcore"}
+    assert states == {"lz-checked-0": "broken", "lz-checked-1": "broken", "lz-checked-2": "ok"}
+
+
+@pytest.mark.parametrize("name", ["lz-checked-0", "mine"])
+def test_a_module_of_a_class_that_hangs_is_stopped_once_and_told_with_its_distribution(
+    subject_of, monkeypatch, tmp_path, name
+):
+    module = f"hanging_class_{next(_NUMBERS)}"
+    (tmp_path / f"{module}.py").write_text(HANGING)
+    source = GOOD.replace("lzcore.replay.buffer", module)
+    monkeypatch.setattr(plugins, "PATIENCE", 0.4)
+    monkeypatch.setattr("lzcore.cli.plugin_check.get_registry", lambda: subject_of(source).registry)
+    done = CliRunner().invoke(main, ["plugin", "check", name])
+
+    told = (
+        "  failed    check_rows_come_back_as_they_were_pushed: it was stopped by PluginError: "
+        f"The buffer 'mine' of lz-checked-0 1.0 cannot be used: {module}:ReplayBuffer cannot be "
+        f"imported: TimeoutError: stopped, as its import had taken 0.4 seconds ({module}.py line 5)"
+    )
+    assert done.exit_code == 1, done.output
+    assert [line for line in done.output.splitlines() if line.startswith(told)]
+    assert (tmp_path / f"{module}.py.tries").read_text() == "x"
 
 
 def test_an_unknown_name_is_a_usage_error_with_the_nearest(lz):

@@ -32,12 +32,12 @@ def squared_error(foretold: Tensor, target: Tensor) -> Tensor:
 def sum_over_steps(loss: Tensor, mask: Tensor, gamma: float) -> Tensor:
     """Return the part of each sample in the mean over all steps of a batch, times B: (B,).
 
-    The mean of what is returned over the batch is that of the loss over the steps that are real,
+    The mean of what is returned over the batch is that of the loss over the steps that are learned,
     whichever samples they belong to; a sample's weight multiplies all of its steps.
 
     Args:
         loss: (K, B).
-        mask: (K, B) float32, 1 = the step is real.
+        mask: (K, B) float32, 1 = the step is learned.
         gamma: what a step counts for against the one before.
     """
     share = mask.shape[1] / mask.sum().clamp_min(1.0)

@@ -29,6 +29,7 @@ from lz_muzero.rnd import NOVELTY
 from lz_muzero.targets import CurrentBatch, TargetBatch, chunks
 from torch import Tensor, nn
 
+from lz_unizero.batches import UniZeroBatch
 from lz_unizero.config import UniZeroConfig
 from lz_unizero.dynamics import WorldModelDynamics
 from lz_unizero.history import Histories
@@ -53,6 +54,7 @@ class UniZeroPolicy(MuZeroPolicy):
         "mlp": ("UniZeroModel", "lz_unizero.model"),
     }
     norm_name: ClassVar[str] = NORM
+    current_class: ClassVar[type[Any]] = UniZeroBatch
     networks: ClassVar[Mapping[str, str]] = {
         "encoder": "representation",
         "world_model": "transformer",
@@ -178,13 +180,15 @@ class UniZeroPolicy(MuZeroPolicy):
             )
         return np.concatenate(values)
 
-    def _current_batch(self, windows: Windows) -> CurrentBatch:
-        """Return what windows hold; with `absorbing_end` steps behind a true end are real too."""
-        batch = super()._current_batch(windows)
-        if not self._cfg.absorbing_end:
-            return batch
-        over = windows.terminated[:, None].astype(np.float32)
-        return batch._replace(mask=np.maximum(batch.mask, over))
+    def _current_batch(self, windows: Windows) -> Any:
+        """Return what windows hold; with `absorbing_end` also what is behind a true end is learned.
+
+        Nobody was there, so what is told of positions and RND keep to `mask`.
+        """
+        plain = super()._current_batch(windows)
+        over = windows.terminated[:, None] & self._cfg.absorbing_end
+        learned = np.maximum(plain.mask, over.astype(np.float32))
+        return UniZeroBatch(**plain._asdict(), learned=learned)
 
     # --- the loss -------------------------------------------------------------------------------
 
@@ -216,16 +220,14 @@ class UniZeroPolicy(MuZeroPolicy):
             torch.manual_seed(int(self._learn_seeds(_DROPOUT)))
             yield
 
-    def _losses(
-        self, unrolled: Unrolled, batch: CurrentBatch, target: TargetBatch
-    ) -> dict[str, Tensor]:
+    def _losses(self, unrolled: Unrolled, batch: Any, target: TargetBatch) -> dict[str, Tensor]:
         """Return the parts of the loss by name, (B,) each, and what is told of single steps, ().
 
         A part is summed over the steps of a sample and scaled such that its mean over the batch is
-        the mean over all steps that are real.
+        the mean over all steps that are learned.
         """
         steps = self._losses_of_steps(unrolled, batch, target)
-        mask, gamma = batch.mask.T, self._cfg.model.world_model_cfg.gamma
+        mask, gamma = batch.learned.T, self._cfg.model.world_model_cfg.gamma
         masks = dict.fromkeys(steps, mask[:-1]) | {"obs_loss": mask[1 : 1 + len(steps["obs_loss"])]}
         masks |= dict.fromkeys(("policy_loss", "policy_entropy"), _searched(batch, target).T)
         parts = {name: sum_over_steps(loss, masks[name], gamma) for name, loss in steps.items()}

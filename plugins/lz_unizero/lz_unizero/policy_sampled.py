@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from lz_muzero.config import MuZeroConfig
 from lz_muzero.policy_sampled import SampledMuZeroPolicy
 
+from lz_unizero.batches import SampledUniZeroBatch
 from lz_unizero.config_sampled import SampledUniZeroConfig
 from lz_unizero.policy import UniZeroPolicy
 from lzcore.base import Spaces
@@ -15,6 +16,7 @@ class SampledUniZeroPolicy(SampledMuZeroPolicy, UniZeroPolicy):
     """Drawn actions (arXiv:2104.06303) and a world model that looks back (arXiv:2406.10667)."""
 
     config_class: ClassVar[type[MuZeroConfig]] = SampledUniZeroConfig
+    current_class: ClassVar[type[Any]] = SampledUniZeroBatch
     models: ClassVar[Mapping[str, tuple[str, str]]] = UniZeroPolicy.models
 
     @classmethod

@@ -166,7 +166,7 @@ def slow_losses(policy, current, target):
     for row in range(len(observation)):
         out = model(observation[row, None, :steps], torch.from_numpy(current.action[row, None]))
         for k in range(steps):
-            mask = current.mask[row]
+            mask = current.learned[row]
             value = model.value_support.encode(torch.tensor(target.target_value[row, k]))
             reward = model.reward_support.encode(torch.tensor(target.target_reward[row, k]))
             visits = torch.from_numpy(target.target_policy[row, k])
@@ -293,14 +293,42 @@ def test_a_true_end_may_be_learned_and_no_other(terminated):
 
     behind = ~target.target_policy.any(axis=2)  # (B, K + 1)
     assert 0 < behind[:, 1:].sum() == behind.sum()
-    assert (current.mask[~behind] == 1.0).all()
-    assert (current.mask[behind] == float(terminated)).all()
+    assert np.array_equal(current.mask, ~behind)
+    assert (current.learned[~behind] == 1.0).all()
+    assert (current.learned[behind] == float(terminated)).all()
     assert not target.target_reward[behind].any()
     frames = current.obs.reshape(8, 5, 4)
     for row, over in zip(frames, behind, strict=True):
         assert (row[over] == row[over.argmax()]).all()
     if terminated:
         assert not target.target_value[behind].any()
+
+
+def test_steps_behind_a_true_end_are_learned_but_not_counted_by_statistics():
+    policy = make_policy(kind="vectors", absorbing_end=True)
+    current, target = batch_of(policy, 8, lengths=LENGTHS)
+    played = target.target_policy.any(axis=2)  # (B, K + 1)
+    drawn = current.root_sampled_actions.copy()
+    drawn[~played] = 0.99
+    told = policy.learn_mode.forward([current._replace(root_sampled_actions=drawn), target])
+
+    assert (current.learned[~played] == 1.0).any()
+    for kind in ("max", "min", "mean"):
+        expected = getattr(drawn[:, :-1][played[:, :-1]], kind)()
+        assert told[f"target_sampled_actions_{kind}"] == pytest.approx(expected, abs=1e-6)
+
+
+@every_policy
+def test_no_novelty_is_learned_of_steps_that_nobody_took(kind, monkeypatch):
+    policy = make_policy(kind=kind, absorbing_end=True, use_rnd_model=True)
+    data = batch_of(policy, 8, lengths=LENGTHS)
+    learn, seen = policy._rnd.learn, []
+    monkeypatch.setattr(policy._rnd, "learn", lambda x: seen.append(x) or learn(x))
+    policy.learn_mode.forward(data)
+
+    played = data[1].target_policy.any(axis=2)
+    assert [len(x) for x in seen] == [played.sum()]
+    assert (data[0].learned[~played] == 1.0).any()
 
 
 def test_priorities_are_errors_of_the_first_value():
