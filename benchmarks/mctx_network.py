@@ -176,18 +176,21 @@ def by_mctx(network, observation, simulations):
     return lambda: np.asarray(program(*given)), time.perf_counter() - began
 
 
-def by_lz(network, observation, simulations, graphs):
+def by_lz(network, observation, asked):
     """The same with PyTorch and the tree in C++."""
     spec = TreeSpec(
-        num_simulations=simulations,
+        num_simulations=asked.simulations,
         num_actions=network.actions,
+        num_threads=asked.threads,
         discount=DISCOUNT,
         fpu="mctx",
         range_floor=1e-8,
     )
     tree = make_tree("lz_ctree", spec)
-    dynamics = LearnedDynamics(Inference(network, record=graphs), tree)
-    return lambda: search(tree, dynamics, observation, num_simulations=simulations).visit_count
+    dynamics = LearnedDynamics(Inference(network, record=not asked.as_it_is), tree)
+    return lambda: (
+        search(tree, dynamics, observation, num_simulations=asked.simulations).visit_count
+    )
 
 
 def measured(kind, roots, asked):
@@ -196,7 +199,7 @@ def measured(kind, roots, asked):
     network = Network(kind, asked.actions).to(asked.device).eval()
     observation = torch.randn(roots, *SHAPES[kind]).to(asked.device)
     theirs, compile_seconds = by_mctx(network, observation, asked.simulations)
-    ours = by_lz(network, observation, asked.simulations, not asked.no_graphs)
+    ours = by_lz(network, observation, asked)
     same = (ours() == theirs()).all(axis=1).mean()
     took = {"mctx": wall(theirs, asked.seconds), "lz": wall(ours, asked.seconds)}
     return {
@@ -217,7 +220,8 @@ def main():
     parser.add_argument("--actions", type=int, default=6, help="A")
     parser.add_argument("--simulations", type=int, default=50, help="S")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--no-graphs", action="store_true", help="start each kernel of a GPU alone")
+    parser.add_argument("--threads", type=int, default=1, help="of the tree in C++")
+    parser.add_argument("--as-it-is", action="store_true", help="do not record the network")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each search")
     asked = parser.parse_args()
     torch.set_num_threads(1)

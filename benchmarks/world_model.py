@@ -1,7 +1,7 @@
 """Time a whole search of UniZero, from histories to visits, and what its pages save.
 
     python benchmarks/world_model.py [--widths 768 64] [--simulations 50] [--roots 8]
-    python benchmarks/world_model.py --device cuda [--no-graphs]
+    python benchmarks/world_model.py --device cuda [--as-it-is]
 
 The network is the documented one, 2 blocks over pictures of 64 x 64, and the same with narrower
 tokens; weights are drawn at random, also in the heads, which start at zero otherwise. "history"
@@ -104,12 +104,12 @@ def drawn_history(model, roots):
     return History(pictures.to(device), actions.to(device), np.full(roots, steps))
 
 
-def searching(model, roots, simulations, dynamics_class, graphs=True):
+def searching(model, roots, simulations, dynamics_class, record=True):
     """A search and what it is made of: (call, dynamics, tree, inference)."""
     tree = make_tree(
         "auto", TreeSpec(num_simulations=simulations, num_actions=ACTIONS, discount=0.997)
     )
-    inference = WholeInference(model, record=graphs)
+    inference = WholeInference(model, record=record)
     dynamics = dynamics_class(inference, tree)
     history = drawn_history(model, roots)
     return (
@@ -146,7 +146,7 @@ def searched(width, asked, **world):
     """One row of figures of a GPU."""
     model = awake_model(width, asked.device, **world)
     call, *_ = searching(
-        model, asked.roots, asked.simulations, WorldModelDynamics, not asked.no_graphs
+        model, asked.roots, asked.simulations, WorldModelDynamics, not asked.as_it_is
     )
     return {"width": width, **world, "search": harness.timed(call, asked.seconds)}
 
@@ -188,7 +188,7 @@ def main():
     parser.add_argument("--roots", type=int, default=8, help="B")
     parser.add_argument("--seconds", type=float, default=15.0, help="of CPU for each row")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--no-graphs", action="store_true", help="start each kernel of a GPU alone")
+    parser.add_argument("--as-it-is", action="store_true", help="do not record the network")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     row = measured if asked.device == "cpu" else searched

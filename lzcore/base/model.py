@@ -39,7 +39,11 @@ class Support(Protocol):
 
 
 class Model(Protocol):
-    """An nn.Module that imagines: the part of it that search and losses call."""
+    """An nn.Module that imagines: the part of it that search and losses call.
+
+    In eval mode what it answers follows from its tensors, weights and arguments alone, so that a
+    search may record a call and replay it.
+    """
 
     value_support: Support
     reward_support: Support

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lzcore.search.graphs import Step
 
+WORTH = 1000  # calls after which a trace is made: about as many as take as long as making it
 CHECKED_SIZES = 8  # so many sizes of batches are tried before a trace is trusted with any
 RUNS = 3  # TorchScript watches two runs before it settles how to go on
 
@@ -25,8 +26,8 @@ Kind: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]
 class Traced:
     """A step of a network that runs from a trace, wherever that answers what the step answers.
 
-    A step that looks at numbers, to decide what to do next, is called as it is; so is one whose
-    trace is found to answer otherwise.
+    It is traced when it has been called a number of times. A step that looks at numbers, to decide
+    what to do next, is called as it is; so is one whose trace is found to answer otherwise.
     """
 
     def __init__(self, step: Step, module: nn.Module) -> None:
@@ -38,7 +39,8 @@ class Traced:
         """
         self._step = step
         self._module = module
-        self._programs: dict[Kind, Step | None] = {}  # by what a row looks like; None: refused
+        self._calls: dict[Kind, int] = {}  # of steps that are not traced yet
+        self._programs: dict[Kind, Step | None] = {}  # None: refused
         self._sizes: dict[Kind, set[int]] = {}  # of batches for which a trace has been checked
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -49,6 +51,9 @@ class Traced:
         """
         kind = tuple([(given.shape[1:], given.dtype) for given in inputs])
         if kind not in self._programs:
+            calls = self._calls[kind] = self._calls.get(kind, 0) + 1
+            if calls <= WORTH:
+                return self._step(*inputs)
             self._programs[kind], self._sizes[kind] = self._trace(inputs), set()
         program, sizes = self._programs[kind], self._sizes[kind]
         if program is None:

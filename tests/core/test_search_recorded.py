@@ -67,8 +67,13 @@ def given(rows, seed=0):
 # --- traces ---------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    monkeypatch.setattr("lzcore.search.traced.WORTH", 0)
+
+
 def traced(step, network):
-    """A traced step, and a list that grows whenever the step itself runs."""
+    """A step to be traced, and a list that grows whenever the step itself runs."""
     runs = []
 
     def watched(*inputs):
@@ -136,6 +141,14 @@ def test_what_cannot_be_traced_at_all_is_called_as_it_is(network, monkeypatch):
     fast, runs = traced(stepped(network), network)
     assert all(map(torch.equal, fast(*given(4)), stepped(network)(*given(4))))
     assert runs == [4]
+
+
+def test_a_step_is_traced_when_that_has_become_worth_while(network, monkeypatch):
+    monkeypatch.setattr("lzcore.search.traced.WORTH", 3)
+    fast, runs = traced(stepped(network), network)
+    for _ in range(9):
+        fast(*given(4))
+    assert runs == [4] * 5  # three times by itself, once to be traced, once to compare with
 
 
 def test_tracing_warns_of_nothing(network):

@@ -240,6 +240,7 @@ class ActingPolicy(Policy):
             fpu=mcts.fpu,
             tie_break=mcts.tie_break,
             root_noise_weight=mcts.root_noise_weight,
+            num_threads=self._cfg.tree_threads,
         )
 
     def _root_noise(self, asked: Asked, seeds: Array) -> Array | None:

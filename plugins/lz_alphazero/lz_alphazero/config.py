@@ -327,6 +327,12 @@ class AlphaZeroConfig(PolicySettings):
     gumbel_algo: bool = setting(False, "Whether search is Gumbel's.", check=BY_NAME)
     mcts_ctree: bool = setting(True, "With tree auto: prefer a compiled tree.", extension=True)
     tree: str = setting("auto", "The registered tree to search with, or auto.", extension=True)
+    tree_threads: int = setting(
+        1,
+        "Threads that a compiled tree shares its roots among, from 512 on; results are the same.",
+        check=COUNT,
+        extension=True,
+    )
     simulation_env_id: str = setting(
         "",
         "The game that is searched where the policy is used without a run, such as "

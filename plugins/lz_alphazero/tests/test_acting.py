@@ -205,7 +205,10 @@ def test_both_trees_decide_alike(make_policy, counting_model, ask, position, kin
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_recorded_network_decides_alike_to_the_bit(make_policy, ask, position, kind, precision):
+def test_a_recorded_network_decides_alike_to_the_bit(
+    make_policy, ask, position, kind, precision, monkeypatch
+):
+    monkeypatch.setattr("lzcore.search.traced.WORTH", 0)
     given = {"precision": precision}
     plain, traced = (make_policy(kind, {**given, "record_network": on}) for on in (False, True))
     games = position("x../.o./..."), position("..x/.o./x.."), position(".../.../...")

@@ -246,6 +246,7 @@ def _(kit, path):
 # --- the search -----------------------------------------------------------------------------------
 
 SPEC = {
+    "tree_threads": ("num_threads", 2),
     "mcts.num_simulations": ("num_simulations", 7),
     "mcts.pb_c_base": ("pb_c_base", 7.0),
     "mcts.pb_c_init": ("pb_c_init", 7.0),

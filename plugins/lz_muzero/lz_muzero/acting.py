@@ -186,6 +186,7 @@ class ActingPolicy(RememberingPolicy):
             fpu=cfg.fpu,
             tie_break=cfg.tie_break,
             root_noise_weight=cfg.root_noise_weight,
+            num_threads=cfg.tree_threads,
         )
 
     def facts(self) -> dict[str, str]:

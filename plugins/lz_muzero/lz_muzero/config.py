@@ -214,6 +214,12 @@ class MuZeroConfig(PolicySettings):
     sampled_algo: bool = setting(False, "Whether actions are sampled.", check=BY_NAME)
     mcts_ctree: bool = setting(True, "With tree auto: prefer a compiled tree.")
     tree: str = setting("auto", "The registered tree to search with, or auto.", extension=True)
+    tree_threads: int = setting(
+        1,
+        "Threads that a compiled tree shares its roots among, from 512 on; results are the same.",
+        check=COUNT,
+        extension=True,
+    )
 
     # --- environment ----------------------------------------------------------------------------
 

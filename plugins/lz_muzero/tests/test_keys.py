@@ -188,6 +188,7 @@ TREE = {
     "tie_break": ("tie_break", "random"),
     "max_depth": ("max_depth", 2),
     "root_noise_weight": ("root_noise_weight", 0.5),
+    "tree_threads": ("num_threads", 2),
 }
 
 

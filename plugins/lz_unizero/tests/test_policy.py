@@ -69,7 +69,8 @@ def test_the_method_signatures_are_the_documented_ones():
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 @every_policy
-def test_a_recorded_network_decides_alike_to_the_bit(kind, positions):
+def test_a_recorded_network_decides_alike_to_the_bit(kind, positions, monkeypatch):
+    monkeypatch.setattr("lzcore.search.traced.WORTH", 0)
     world = {"model": {"world_model_cfg": {"positions": positions}}}
     plain, traced = (make_policy(world, kind=kind, record_network=on) for on in (False, True))
     for _ in range(5):  # histories grow, and paths outgrow the window
