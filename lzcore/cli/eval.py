@@ -67,8 +67,8 @@ def evaluate(
     The episodes are others than those that were played while the run went on.
     """
     from lzcore.base.errors import ConfigError  # late, as below: they load torch
-    from lzcore.engine.agent import load_trained
-    from lzcore.engine.assemble import make_evaluator, no_match
+    from lzcore.engine.agent import as_both_sides, load_trained, no_match
+    from lzcore.engine.assemble import make_evaluator
     from lzcore.engine.match import MatchEvaluator, MatchResult
     from lzcore.engine.trainer import steady_torch
 
@@ -78,15 +78,15 @@ def evaluate(
     if episodes is not None and every is None:
         given["openings"] = "random"  # all of them may be more games than are asked for
     found = load_trained(run_dir, checkpoint, device=device, num_simulations=simulations)
-    trained = _against(found, given)
+    trained = _against(as_both_sides(found) if asked else found, given)
     settings = trained.plan.resolved.run
     seed = settings.seed if seed is None else seed
     evaluator = make_evaluator(trained.plan, trained.policy, seed, "lz eval")
     if asked and not isinstance(evaluator, MatchEvaluator):
         evaluator.close()
         raise ConfigError(
-            f"{no_match(trained.plan.resolved)} Leave --opponent, --openings, --all and --random "
-            "out."
+            f"{no_match(trained)}, so there is nobody to play against. Leave --opponent, "
+            "--openings, --all and --random out."
         )
     with steady_torch(settings.threads):
         result = evaluator.evaluate(0, episodes or settings.eval_episodes)

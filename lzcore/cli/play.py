@@ -46,17 +46,16 @@ def play(
     undo and quit do the same.
     """
     from lzcore.base.seeding import generator, stream_key  # late, as below: they load torch
-    from lzcore.engine.agent import load_trained
-    from lzcore.engine.assemble import is_match, make_env, no_match
+    from lzcore.engine.agent import as_both_sides, load_trained, no_match
+    from lzcore.engine.assemble import is_match, make_env
     from lzcore.engine.trainer import steady_torch
 
-    trained = load_trained(run_dir, checkpoint, num_simulations=simulations)
+    trained = as_both_sides(load_trained(run_dir, checkpoint, num_simulations=simulations))
     env: Any = make_env(trained.plan, 1, evaluation=True)
     if not is_match(env):
         env.close()
         raise click.ClickException(
-            f"{no_match(trained.plan.resolved)} To see the agent act in it: "
-            f"lz watch {run_dir} --gif FILE"
+            f"{no_match(trained)}. To see the agent act in it: lz watch {run_dir} --gif FILE"
         )
     key = stream_key(seed, "lz play")
     begins = first == "me" or (first == "random" and generator(key).random() < 0.5)

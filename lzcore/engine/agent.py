@@ -70,6 +70,30 @@ def load_trained(
     return Trained(plan, policy, path)
 
 
+def as_both_sides(trained: Trained) -> Trained:
+    """Return it without the bot that has played the other side, if its policy can do without.
+
+    One that plans with the rules is shown whose turn it is; what a learned model has seen of the
+    bot's moves is a part of the environment.
+    """
+    resolved = trained.plan.resolved
+    if not trained.policy.plans_with_rules or resolved.env.get("bot") is None:
+        return trained
+    alone = attrs.evolve(resolved, env=attrs.evolve(resolved.env, bot=None))  # type: ignore[call-arg]
+    return attrs.evolve(trained, plan=attrs.evolve(trained.plan, resolved=alone))
+
+
+def no_match(trained: Trained) -> str:
+    """Say why nobody can be played against in the environment of a run."""
+    env_id, bot = trained.plan.resolved.env_id, trained.plan.resolved.env.get("bot")
+    if bot is None:
+        return f"{env_id} is no game for two whose rules are known"
+    return (
+        f'{env_id} was learned against env.bot = "{bot}", as a game for one, and the policy does '
+        "not know the other side"
+    )
+
+
 def _searching(policy: PolicySettings, num_simulations: int) -> PolicySettings:
     """Return the settings with another number of simulations, in whatever table they stand."""
     names = ("num_simulations", "eval_num_simulations")

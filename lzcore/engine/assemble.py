@@ -25,7 +25,6 @@ from lzcore.engine.rundir import RunDirectory
 from lzcore.engine.segments import SegmentCollector
 from lzcore.engine.settings import Resolved
 from lzcore.envs.check import unlike_from
-from lzcore.envs.config import GameSettings
 from lzcore.envs.opponents import make_opponent
 from lzcore.registry import PolicySpec, Registry, made
 
@@ -197,20 +196,6 @@ def make_evaluator(
 def is_match(env: Env) -> bool:
     """Whether evaluations are matches: a game for two whose rules are known."""
     return env.spaces.players == 2 and getattr(env, "simulator", None) is not None
-
-
-def no_match(resolved: Resolved) -> str:
-    """Say why evaluations are no matches, and what it takes; see `is_match`."""
-    bot = isinstance(resolved.env, GameSettings) and resolved.env.bot
-    if bot:
-        return (
-            f'In this run {resolved.env_id} is a game for one, as env.bot = "{bot}" plays the '
-            'other side. Matches against anybody else take a run with env.bot = "none".'
-        )
-    return (
-        f"{resolved.env_id} is no game for two whose rules are known, so there is nobody to play "
-        "against."
-    )
 
 
 def _match_evaluator(plan: Plan, policy: Policy, key: int, env: Any) -> MatchEvaluator:

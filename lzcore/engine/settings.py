@@ -165,9 +165,9 @@ def _with_preset(
     The kind is "continuous" where actions are vectors, "two_players" where two players move, if
     there is a preset of that name, else what the observations are.
     """
-    name = preset_name(env_id)
+    name, asked = preset_name(env_id), stack.values()
     preset = presets(name)
-    stack = stack.under(preset) if preset else stack
+    stack = stack.under(_with_its_goal(preset, asked)) if preset else stack
     stack.check()
     env = _env_settings(stack)
     spaces = look(env_id, env)
@@ -179,11 +179,25 @@ def _with_preset(
             break
     else:
         return stack, "", spaces
-    stack = stack.under(preset)
+    stack = stack.under(_with_its_goal(preset, asked))
     stack.check()
     if _env_settings(stack) != env:
         spaces = look(env_id, _env_settings(stack))
     return stack, name, spaces
+
+
+def _with_its_goal(preset: Layer, asked: Mapping[str, Any]) -> Layer:
+    """Return a preset without its stop value where another opponent than its own is `asked` for.
+
+    What is enough against the one says nothing of the other, nor of a bot in the environment.
+    """
+    own = preset.values.get("run", {})
+    opponent = asked.get("run", {}).get("opponent", own.get("opponent"))
+    bot = asked.get("env", {}).get("bot")
+    if "opponent" not in own or (opponent == own["opponent"] and bot in (None, "none")):
+        return preset
+    run = {name: value for name, value in own.items() if name != "stop_value"}
+    return attrs.evolve(preset, values={**preset.values, "run": run})
 
 
 def _kinds(spaces: Spaces) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from engine_fakes import TinyConfig
-from match_fakes import Race, scripted
+from match_fakes import Race, ScriptedPolicy, scripted
 
 import lzcore
 from lzcore.base import ConfigError, ContractError, Decisions, SearchResult
@@ -361,16 +361,27 @@ def test_a_game_for_one_has_no_opponent_and_is_not_played(tiny_installed, tmp_pa
     assert f"lz watch {out} --gif FILE" in unplayed.stderr
 
 
-def test_a_bot_in_the_environment_is_why_nobody_else_can_be_played(noughts_installed, tmp_path):
-    out, bot = tmp_path / "run", {"env.bot": "random"}
-    lzcore.train("scripted", "toys/noughts", out=out, quiet=True, **SMALL, **bot)
+def test_who_plans_with_rules_is_measured_and_played_without_the_bot_it_has_learned_against(
+    noughts_installed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ScriptedPolicy, "plans_with_rules", True)
+    out = tmp_path / "run"
+    lzcore.train("scripted", "toys/noughts", out=out, quiet=True, **SMALL, **{"env.bot": "random"})
 
-    refused, unplayed = lz("eval", out, "--opponent", "minimax"), lz("play", out, say="")
+    against_bot = lz("eval", out, "--episodes", 3)
+    assert "over 3 episodes" in against_bot.stdout
+    match = lz("eval", out, "--games", 6, "--opponent", "minimax")
+    assert "6 games against minimax, each from 2 random plies" in match.stdout
+    played = lz("play", out, say="b2\n")
+    assert "you move first." in played.stdout
+    assert "The agent plays" in played.stdout
 
-    for done in (refused, unplayed):
-        assert done.exit_code == 1
-        assert 'is a game for one, as env.bot = "random" plays the other side' in done.stderr
-        assert 'take a run with env.bot = "none".' in done.stderr
-        assert "whose rules are known" not in done.stderr
-    assert "Leave --opponent, --openings, --all and --random out." in refused.stderr
-    assert lz("eval", out).stdout.splitlines()[1].startswith("return ")
+
+def test_who_has_learned_a_model_of_the_bots_game_is_not_matched(noughts_installed, tmp_path):
+    out = tmp_path / "run"
+    lzcore.train("scripted", "toys/noughts", out=out, quiet=True, **SMALL, **{"env.bot": "random"})
+
+    for words in (("eval", out, "--opponent", "minimax"), ("play", out)):
+        refused = lz(*words, say="")
+        assert refused.exit_code == 1
+        assert 'was learned against env.bot = "random", as a game for one' in refused.stderr

@@ -507,7 +507,8 @@ class ChanceModel(PathModel):
 def chance_search(script, **spec):
     model, tree = ChanceModel(), ScriptedTree(script, num_chance_outcomes=4, **spec)
     dynamics = ChanceDynamics(Inference(model), tree)
-    search(tree, dynamics, torch.tensor([[1.0], [2.0]]), num_simulations=len(script))
+    roots = torch.arange(1.0, len(script[0][0]) + 1)[:, None]  # 1, 2, ...
+    search(tree, dynamics, roots, num_simulations=len(script))
     return model, tree
 
 
@@ -523,6 +524,24 @@ def test_decisions_and_outcomes_of_one_batch_go_to_their_own_half_of_the_model()
     assert told(tree) == [[11, 22], [118, 21], [1180, 228], [11805, 2281]]
     assert model.calls == [(2, False), *[(1, False), (1, True)] * 3]
     assert [e.reward.tolist() for e in tree.seen] == [[0, 0], [1, 0], [0, 1], [1, 0]]
+
+
+def test_what_both_halves_say_goes_back_to_its_own_root_in_any_order():
+    script = [
+        ((0, 0, 0, 0), (0, 1, 2, 3)),
+        ((1, 0, 1, 0), (2, 1, 1, 0), {"is_outcome": (True, False, True, False)}),
+        ((2, 2, 0, 1), (3, 1, 2, 1), {"is_outcome": (False, True, False, True)}),
+        ((3, 1, 3, 3), (1, 0, 1, 2), {"is_outcome": (True, True, True, False)}),
+    ]
+    _, tree = chance_search(script)
+
+    assert told(tree) == [
+        [10, 21, 32, 43],
+        [107, 21, 326, 40],
+        [1073, 216, 32, 436],
+        [10736, 215, 326, 4362],
+    ]
+    assert [e.reward.tolist() for e in tree.seen[1:]] == [[1, 0, 1, 0], [0, 1, 0, 1], [1, 1, 1, 0]]
 
 
 def test_logits_are_as_long_as_the_tree_asks_wherever_they_come_from():

@@ -54,6 +54,7 @@ class ToyConfig(PolicySettings):
 class ToyEnv(Settings):
     size: int = setting(4, "Numbers shown.", check=v.ge(1))
     pixels: int | None = setting(None, "Side of the picture.")
+    bot: str | None = setting(None, "Who plays the other side.")
     kwargs: dict[str, object] = setting(attrs.Factory(dict), "Constructor arguments.")
 
 
@@ -78,6 +79,7 @@ PRESETS = {
     "default": '[lz]\nenvironment = "toy/Line-v0"\n',
     "toy__Line-v0": "rate = 0.5\nsimulations = 20\n[model]\nwidth = 32\n[run]\nstop_value = 9.0\n",
     "toy__Wrong-v0": "rat = 1\nrate = -1.0\n",
+    "toy__Game-v0": '[run]\nopponent = "minimax"\nstop_value = 0.0\nmax_env_steps = 100\n',
     "vector": "rate = 0.25\n",
     "image": "rate = 0.125\n[env]\npixels = 16\n",
 }
@@ -232,6 +234,22 @@ def test_a_preset_is_laid_over_the_one_that_it_extends(settle):
     assert (found.preset, found.policy.rate) == ("toy__Line-v0", 0.75)
     assert (found.policy.num_simulations, found.policy.model.width) == (20, 32)
     assert settle(None, policy="variant").env_id == "toy/Line-v0"  # as the extended default says
+
+
+@pytest.mark.parametrize(
+    ("given", "goal"),
+    [
+        ([], 0.0),
+        (["run.opponent=minimax", "env.bot=none", "run.openings=all"], 0.0),
+        (["run.opponent=random"], None),
+        (["env.bot=random"], None),
+        (["env.bot=random", "run.stop_value=0.5"], 0.5),
+    ],
+)
+def test_what_is_enough_against_a_presets_opponent_is_nobody_elses_goal(settle, given, goal):
+    run = settle("toy/Game-v0", overrides=given).run
+
+    assert (run.stop_value, run.max_env_steps) == (goal, 100)
 
 
 def test_a_preset_that_extends_nothing_there_is_says_so(settle):

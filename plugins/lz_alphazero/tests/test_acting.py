@@ -184,10 +184,14 @@ def test_an_iteration_repeats_itself_and_the_next_one_differs(make_policy, ask, 
 
 def test_evaluation_has_no_noise(make_policy, counting_model, ask, position, kind):
     given = {} if kind != "sampled_alphazero" else {"mcts.num_of_sampled_actions": 9}
-    policy = make_policy(kind, given, model=counting_model())
-    found = [ask(policy, position("x../.../..."))[0]["probs"].tolist() for _ in range(3)]
+    name = "gumbel_scale" if kind == "gumbel_alphazero" else "root_noise_weight"
+    noisy, noiseless = (
+        make_policy(kind, more | given, model=counting_model())
+        for more in ({f"mcts.{name}": 1.0}, {f"mcts.{name}": 0.0})
+    )
+    found = [ask(noisy, position("x../.../..."))[0]["probs"].tolist() for _ in range(3)]
 
-    assert found[0] == found[1] == found[2]
+    assert found == [ask(noiseless, position("x../.../..."))[0]["probs"].tolist()] * 3
 
 
 def test_both_trees_decide_alike(make_policy, counting_model, ask, position, kind):

@@ -48,6 +48,18 @@ def test_what_is_sampled_belongs_together(make_policy, fill):
     assert (behind == (first[:, 0, 0] == 0)).all()
 
 
+def test_the_value_learns_from_outcome_and_search_in_the_shares_that_are_set(make_policy, fill):
+    policy = make_policy("alphazero", {"search_value_weight": 0.25})
+    replay = fill(policy)
+    batch = replay.sample(30, policy)
+    rows = replay._store.rows
+    outcome, searched = (rows.get(name, batch["index"]) for name in ("outcome", "searched_value"))
+
+    assert batch["reward"] == pytest.approx(0.75 * outcome + 0.25 * searched)
+    assert len(set(outcome.tolist())) > 1
+    assert searched.any()
+
+
 def test_a_truncated_game_is_stored_as_drawn(make_policy, play):
     policy = make_policy()
     won = next(game for game in play(policy, 12) if game.columns["reward"].any())

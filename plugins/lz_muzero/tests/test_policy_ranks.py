@@ -16,6 +16,7 @@ from lzcore.testing.ranks import Call, one_by_one
 
 STEPS = 5
 GIVEN = {"use_priority": True, "optim_type": "SGD", "learning_rate": 0.05, "grad_clip_value": 2.0}
+BALANCED = {"model": {"harmony_balance": True}}
 MEANS = ("total_loss", "weighted_total_loss", "policy_loss", "value_loss", "reward_loss")
 
 
@@ -41,7 +42,13 @@ def learned(**given):
             buffer.update_priority(
                 current.index, told[-1]["value_priority_orig"], current.make_time.astype(np.int64)
             )
-        return {"batches": batches, "told": told, "weights": policy._model.state_dict()}
+        state = policy.learn_mode.state_dict()
+        return {
+            "batches": batches,
+            "told": told,
+            "weights": state["model"],
+            "harmony": state.get("harmony"),
+        }
 
 
 def learned_after_backward():
@@ -52,10 +59,18 @@ def learned_during_backward():
     return learned(bp_update_sync=False)
 
 
+def learned_with_balanced_losses():
+    return learned(bp_update_sync=False, **BALANCED)
+
+
 @pytest.fixture(scope="module")
 def both():
-    """What both ranks found, by when they averaged."""
-    calls = {"after": Call(learned_after_backward), "during": Call(learned_during_backward)}
+    """What both ranks found, by when they averaged, and with learned weights of losses."""
+    calls = {
+        "after": Call(learned_after_backward),
+        "during": Call(learned_during_backward),
+        "balanced": Call(learned_with_balanced_losses),
+    }
     found = one_by_one(list(calls.values()))
     for rank in (*found[0], *found[1]):
         assert rank.status == 0, rank.err
@@ -105,6 +120,19 @@ def test_both_ways_of_averaging_give_the_same_weights(both):
 
     for name, expected in after.items():
         torch.testing.assert_close(during[name], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_learned_weights_of_losses_are_those_of_the_joint_batches(both, make_policy):
+    first, second = both["balanced"]
+    alone = make_policy(GIVEN | BALANCED)
+    for halves in zip(first["batches"], second["batches"], strict=True):
+        alone.learn_mode.forward(whole_batch(halves))
+
+    expected = alone.learn_mode.state_dict()["harmony"]
+    assert any(h.abs() > 1e-3 for h in expected.values())
+    for name, h in expected.items():
+        assert torch.equal(first["harmony"][name], second["harmony"][name])
+        torch.testing.assert_close(first["harmony"][name], h, rtol=1e-5, atol=1e-6)
 
 
 def test_importance_weights_of_a_joint_batch_have_one_largest_of_1(both):
