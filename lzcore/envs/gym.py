@@ -256,7 +256,11 @@ class GymEnv:
         try:
             frame: Array = self._frames([raw])[0]
         except EnvError as err:
-            raise ShapeError(f"This is no observation of {self.name}: {err}") from err
+            got = type(raw).__name__ + (f" of shape {raw.shape}" if hasattr(raw, "shape") else "")
+            wanted = short(self.envs[0].observation_space)
+            raise ShapeError(
+                f"This is no observation of {self.name}: {got}; expected one of {wanted}."
+            ) from err
         return frame
 
     def raw_action(self, action: Array) -> list[Any]:
