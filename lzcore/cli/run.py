@@ -44,11 +44,14 @@ from lzcore.registry import get_registry
 def run(resume: Path | None, quiet: bool, as_json: bool, **given: Any) -> None:
     """Train a policy on an environment, or resume a run.
 
-    Without --env, the policy chooses. Ctrl-C finishes the iteration, saves and says how to go on;
-    a second one stops at once. Exit status: 0, 1 for an error, 2 for wrong usage.
+    Without --env, the policy chooses; the table lz of --config FILE may name both. Ctrl-C finishes
+    the iteration, saves and says how to go on; a second one stops at once. Exit status: 0, 1 for
+    an error, 2 for wrong usage.
     """
     if quiet and as_json:
         raise click.UsageError("--quiet and --json exclude each other.")
+    if resume is None and given["policy"] is None and given["config_file"] is not None:
+        given["policy"] = _policy_of(given["config_file"])
     _check_together(resume, given)
     from lzcore.engine.observers import JsonDisplay  # late, as all below: they load torch
     from lzcore.engine.progress import Progress
@@ -97,6 +100,13 @@ def _run(
     )
     _tell_of_broken(quiet)
     carry_out(plan)
+
+
+def _policy_of(config_file: Path) -> str | None:
+    from lzcore.engine.layers import read_file  # late: it takes long to import
+
+    header, _ = read_file(config_file)
+    return header.policy or None
 
 
 def _check_together(resume: Path | None, given: Mapping[str, Any]) -> None:

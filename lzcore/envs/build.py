@@ -173,13 +173,18 @@ def _unknown(env_id: str, module: str, name: str) -> str:
             'lzcore.Agent.load(DIR, env=...). A function in a module, "module:name", needs no such '
             "thing."
         )
-    known = [*gymnasium.registry, *(vars(sys.modules[module]) if module else ())]
-    text = f"There is no Gymnasium environment {env_id!r}.{nearest(name, known)}"
+    text = f"There is no Gymnasium environment {env_id!r}.{nearest(name, _known(module))}"
     if re.search("NoFrameskip|Deterministic", name):
         return f'{text} Atari games are named like "ALE/Pong-v5".'
     if module:
         return f"{text} The module {module!r} neither registers nor defines {name!r}."
     return f'{text} One that a package registers is named "package:Id".'
+
+
+def _known(module: str) -> list[str]:
+    """Return the names that may stand behind `module:`, or alone where there is none."""
+    inside = vars(sys.modules[module]) if module else {}
+    return [*gymnasium.registry, *(name for name, value in inside.items() if callable(value))]
 
 
 def _name_of(factory: Callable[..., AnyEnv]) -> str:

@@ -216,7 +216,7 @@ def _kept_promises(played: list[Episode]) -> list[Finding]:
     wrong = dict.fromkeys(text for episode in played for text in episode.wrong)
     if wrong:
         return [Finding("wrong", text) for text in wrong]
-    return [Finding("ok", "What it shows has the shape and type that its spaces say.")]
+    return [Finding("ok", "What a policy sees has the shape and type that it was promised.")]
 
 
 def _repeats(played: list[Episode], again: Episode) -> list[Finding]:
@@ -313,8 +313,9 @@ def _slips(observation: Any, space: spaces.Space[Any]) -> Iterator[tuple[str, Fi
         return
     seen = np.asarray(observation)
     if not isinstance(observation, np.ndarray) or seen.dtype != space.dtype:
-        what = type(observation).__name__ if seen.dtype == space.dtype else f"{seen.dtype}"
-        text = f"It shows a {what}; it declares an array of {space.dtype}. It is converted."
+        array = isinstance(observation, np.ndarray)
+        what = f"an array of {seen.dtype}" if array else f"a {type(observation).__name__}"
+        text = f"It shows {what}; it declares an array of {space.dtype}. It is converted."
         yield "type", Finding("note", text)
     outside = np.argwhere((seen < space.low) | (seen > space.high))
     if len(outside):

@@ -21,6 +21,11 @@ from lzcore.envs.config import GymSettings
 from lzcore.envs.wrappers import AnyEnv
 from lzcore.registry.faults import told
 
+_ANSWERS = {  # what Gymnasium's calls return
+    "reset": ("observation", "info"),
+    "step": ("observation", "reward", "terminated", "truncated", "info"),
+}
+
 
 class GymEnv:
     """A batch of environments made from one id; see `lzcore.base.env.Env`."""
@@ -55,6 +60,7 @@ class GymEnv:
         )
         self._to_play = np.full(num_envs, -1, np.int8)
         self._running = np.zeros(num_envs, bool)
+        self._masked = np.zeros(num_envs, bool)  # whether the episode has told an action mask
         self._timestep = np.zeros(num_envs, np.int64)
         self._return = np.zeros(num_envs)
 
@@ -76,13 +82,15 @@ class GymEnv:
         """
         self._timestep[env_id] = 0
         self._return[env_id] = 0.0
+        self._masked[env_id] = False
         shown: list[Any] = []
         infos: list[dict[str, Any]] = []
         for i, seed in zip(env_id.tolist(), seeds.tolist(), strict=True):
             try:
-                seen, info = self.envs[i].reset(seed=seed >> 33)  # some take no more than int32
+                answer = self.envs[i].reset(seed=seed >> 33)  # some take no more than int32
             except Exception as err:  # environments are other people's code
                 raise self._broken(i, "reset", err) from err
+            seen, info = self._parts(i, "reset", answer)
             shown.append(seen)
             infos.append(info)
         self._running[env_id] = True
@@ -125,10 +133,11 @@ class GymEnv:
         rewards, ends, stops, infos = [], [], [], []
         for i, raw in zip(env_id.tolist(), self._raw_actions(action), strict=True):
             try:
-                seen, reward, end, stop, info = self.envs[i].step(raw)
-                rewards.append(float(reward))
+                answer = self.envs[i].step(raw)
             except Exception as err:  # environments are other people's code
                 raise self._broken(i, "step", err) from err
+            seen, reward, end, stop, info = self._parts(i, "step", answer)
+            rewards.append(self._number(i, reward))
             shown.append(seen)
             ends.append(end)
             stops.append(stop)
@@ -175,7 +184,9 @@ class GymEnv:
         for row, info in enumerate(infos):
             given = info.get("action_mask")
             if given is None:
+                self._require_mask_untold(int(env_id[row]), over[row])
                 continue
+            self._masked[env_id[row]] = True
             allowed = np.asarray(given)
             if allowed.shape != masks.shape[1:]:
                 raise EnvError(
@@ -245,7 +256,11 @@ class GymEnv:
         try:
             frame: Array = self._frames([raw])[0]
         except EnvError as err:
-            raise ShapeError(f"This is no observation of {self.name}: {err}") from err
+            got = type(raw).__name__ + (f" of shape {raw.shape}" if hasattr(raw, "shape") else "")
+            wanted = short(self.envs[0].observation_space)
+            raise ShapeError(
+                f"This is no observation of {self.name}: {got}; expected one of {wanted}."
+            ) from err
         return frame
 
     def raw_action(self, action: Array) -> list[Any]:
@@ -268,6 +283,32 @@ class GymEnv:
             raise EnvError(
                 f"{self._where(int(env_id[bad][0]))} returned {what} that is not finite."
             )
+
+    def _require_mask_untold(self, i: int, over: bool) -> None:
+        if self._masked[i] and not over:
+            raise EnvError(
+                f"{self._where(i)} gave no info['action_mask'], but did earlier in its episode. "
+                "Give one from `reset` and from every `step`."
+            )
+
+    def _parts(self, i: int, call: str, answer: Any) -> Any:
+        """Return what `call` answered, if it has as many parts as Gymnasium says."""
+        names = _ANSWERS[call]
+        if isinstance(answer, (tuple, list)) and len(answer) == len(names):
+            return answer
+        parts = f"{len(answer)} values" if isinstance(answer, tuple) else type(answer).__name__
+        raise EnvError(
+            f"{self._where(i)} returned {parts} from {call}; expected ({', '.join(names)}), as of "
+            "gymnasium.Env. Environments written for the older Gym need a wrapper that says so."
+        )
+
+    def _number(self, i: int, reward: Any) -> float:
+        try:
+            return float(reward)
+        except (TypeError, ValueError) as err:
+            raise EnvError(
+                f"{self._where(i)} returned the reward {reward!r}; expected a number."
+            ) from err
 
     def _broken(self, i: int, call: str, err: Exception) -> EnvError:
         return EnvError(f"{self._where(i)} failed in {call}: {told(err)}")

@@ -79,6 +79,23 @@ def test_without_out_the_directory_is_named_after_the_run(tmp_path, monkeypatch)
     assert names == ["tiny_engine-fakes-Walk_s0", "tiny_engine-fakes-Walk_s0_2"]
 
 
+def test_a_config_file_may_name_the_policy_and_the_environment(trained, tmp_path):
+    config = trained[0] / "config.toml"
+
+    done = lz("run", "--config", config, "--max-env-steps", 5, "--out", tmp_path / "run")
+
+    assert done.stdout.startswith("tiny on engine_fakes:Walk: ")
+
+
+def test_a_config_file_that_names_no_policy_leaves_it_to_be_said(tmp_path):
+    (tmp_path / "my.toml").write_text("learning_rate = 0.1\n")
+
+    done = lz("run", "--config", tmp_path / "my.toml")
+
+    assert done.exit_code == 2
+    assert "Say what to train: --policy NAME" in done.stderr
+
+
 def test_resume_takes_everything_from_the_run_but_its_budget(trained):
     out, _ = trained
 

@@ -161,6 +161,12 @@ class TestAModule:
         ):
             made(f"{module}:{name}")
 
+    def test_that_holds_no_environment_by_that_name_does_not_suggest_it(self, module):
+        with pytest.raises(EnvError) as told:
+            made(f"{module}:not_callable")
+
+        assert "Did you mean" not in str(told.value)
+
     def test_that_lacks_the_id_is_told_the_nearest(self, module):
         with pytest.raises(EnvError, match=r"Did you mean 'LzToy-v3'\?"):
             made(f"{module}:LzToy-v2")

@@ -226,9 +226,9 @@ def test_numbers_that_are_not_finite_are_reported():
     [
         (
             lambda x: x.astype(np.float64),
-            r"It shows a float64; it declares an array of float32\. It is conv",
+            r"It shows an array of float64; it declares an array of float32\. It is conv",
         ),
-        (lambda x: x.tolist(), r"It shows a float64; it declares an array of float32\. It is conv"),
+        (lambda x: x.tolist(), r"It shows a list; it declares an array of float32\. It is conv"),
         (lambda x: x + 2, r"It shows 2\.\d+ at \(0,\), where it declares 0 \.\. 1\.$"),
     ],
 )

@@ -24,7 +24,8 @@ def reason_against(spaces: Spaces, *, takes_vectors: bool = False) -> str | None
     if spaces.action.kind != "discrete" and not takes_vectors:
         return (
             f"the actions are {spaces.action.size} continuous numbers, and MuZero searches over "
-            "a finite set. Choose a policy for continuous actions, or make the actions discrete"
+            "a finite set. Choose a policy for continuous actions, such as sampled_muzero, or make "
+            "the actions discrete"
         )
     return None
 

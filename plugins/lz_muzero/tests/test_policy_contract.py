@@ -156,6 +156,7 @@ def test_what_muzero_cannot_play_gets_one_line():
     assert MuZeroPolicy.check_spaces(spaces()) is None
     continuous = MuZeroPolicy.check_spaces(spaces(actions=2, action_kind="continuous"))
     assert "2 continuous numbers" in continuous
+    assert "such as sampled_muzero" in continuous
     assert "\n" not in continuous
     assert MuZeroPolicy.check_spaces(spaces(players=2)) is None
 

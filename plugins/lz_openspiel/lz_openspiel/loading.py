@@ -28,7 +28,7 @@ def load_game(name: str) -> Any:
     try:
         game = pyspiel.load_game(name)
     except (pyspiel.SpielError, RuntimeError, ValueError) as err:
-        told = " ".join(str(err).split())[:200]
+        told = " ".join(str(err).split())[:200].rstrip(".")
         raise EnvError(f"OpenSpiel cannot make {name!r}: {told}.") from err
     reason = _unplayable(game)
     if reason:

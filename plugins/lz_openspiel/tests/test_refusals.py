@@ -66,6 +66,11 @@ def test_a_parameter_that_does_not_exist_is_told_those_that_do(capfd):
         OpenSpielGame("connect_four(row=3)")
 
 
+def test_what_openspiel_says_ends_with_one_full_stop():
+    with pytest.raises(EnvError, match=r"cannot make 'hex\(board_size=4': .*[^.]\.$"):
+        OpenSpielEnv("open_spiel/hex(board_size=4", 1)
+
+
 def test_an_environment_is_named_by_an_id():
     with pytest.raises(EnvError, match=r"named by an id; got 'OpenSpielGame'\. Write one such as"):
         OpenSpielEnv(OpenSpielGame("tic_tac_toe"), 1)
