@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--checkpoint",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Whose weights [the best evaluation's].",
+    help="Whose weights, a file of the run's checkpoints [the best evaluation's].",
 )
 @click.option(
     "--opponent",

@@ -34,7 +34,7 @@ KEYS = {"help": "?", "undo": "u", "quit": "q"}  # what people also say
     "--checkpoint",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Whose weights [the best evaluation's].",
+    help="Whose weights, a file of the run's checkpoints [the best evaluation's].",
 )
 def play(
     run_dir: Path, first: str, seed: int, simulations: int | None, checkpoint: Path | None

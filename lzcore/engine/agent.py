@@ -47,7 +47,8 @@ def load_trained(
 
     Args:
         run_dir: the run directory.
-        checkpoint: a file; None: the best one, or the latest if none was evaluated yet.
+        checkpoint: a file, from here or from the run's folder of checkpoints; None: the best one,
+            or the latest if none was evaluated yet.
         env: what returns the run's environment, where an id alone does not find it.
         device: of torch; None: as in the run.
         num_simulations: of each search; None: as in the run.
@@ -56,7 +57,7 @@ def load_trained(
         ConfigError: the policy does not search, or not with so few simulations.
     """
     directory, registry = RunDirectory.open(Path(run_dir)), get_registry()
-    path = Path(checkpoint) if checkpoint is not None else _best(directory)
+    path = _best(directory) if checkpoint is None else _named(directory, Path(checkpoint))
     content = load_file(path)
     resolved = Resolved.from_toml(directory.read_config(), registry, directory.config)
     if device is not None:
@@ -105,6 +106,11 @@ def _searching(policy: PolicySettings, num_simulations: int) -> PolicySettings:
         )
     given = nest(dict.fromkeys(paths, num_simulations))
     return type(policy).of(merge(policy.to_dict(), given))
+
+
+def _named(directory: RunDirectory, checkpoint: Path) -> Path:
+    within = directory.checkpoints / checkpoint
+    return within if within.exists() and not checkpoint.exists() else checkpoint
 
 
 def _best(directory: RunDirectory) -> Path:

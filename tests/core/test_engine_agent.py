@@ -65,6 +65,7 @@ def test_an_agent_plays_with_the_best_weights_or_those_asked_for(run_dir):
 
     assert load_trained(run_dir).checkpoint == kept / "best.pt"
     assert load_trained(run_dir, min(kept.glob("0*"))).checkpoint == min(kept.glob("0*"))
+    assert load_trained(run_dir, min(kept.glob("0*")).name).checkpoint == min(kept.glob("0*"))
     (kept / "best.pt").unlink()
     assert load_trained(run_dir).checkpoint == max(kept.glob("0*"))
 
