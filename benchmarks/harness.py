@@ -19,6 +19,13 @@ OURS = ("lzcore", "lz-ctree", "lz-ptree", "lz-openspiel", "lz-alphazero", "lz-mu
 VERSIONED = (*OURS, "numpy", "torch", "gymnasium", "open-spiel")
 
 
+def traced_at_once() -> None:
+    """Time a network as it runs in a long run: traced, without a thousand calls before."""
+    from lzcore.search import traced  # late: it loads torch
+
+    traced.WORTH = 0
+
+
 def timed(call: Callable[[], Any], seconds: float) -> dict[str, float]:
     """Repeat a call for so many CPU seconds; see `timed_in_turns`."""
     return timed_in_turns({"": call}, seconds)[""]

@@ -225,6 +225,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=3.0, help="for each search")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    harness.traced_at_once()
     torch.set_float32_matmul_precision("high")  # as JAX does
     rows = [measured(kind, roots, asked) for kind in asked.networks for roots in asked.roots]
     device = str(jax.devices()[0])

@@ -79,6 +79,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=4.0, help="for each figure")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    harness.traced_at_once()
     rows = [measured(p, device, asked) for p in asked.policies for device in asked.devices]
     figures = {"rows": rows}
     if torch.cuda.is_available():

@@ -120,6 +120,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=4.0, help="of CPU for each row")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    harness.traced_at_once()
     rows = [
         measured(norm, roots, simulations, asked)
         for roots in asked.roots

@@ -140,6 +140,7 @@ def main():
     parser.add_argument("--options", nargs="*", default=[], help="KEY=VALUE, as -o of lz run")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    harness.traced_at_once()
     rows = [
         measured(game, n, asked.seconds, asked.options)
         for game in asked.games

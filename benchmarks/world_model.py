@@ -191,6 +191,7 @@ def main():
     parser.add_argument("--as-it-is", action="store_true", help="do not record the network")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    harness.traced_at_once()
     row = measured if asked.device == "cpu" else searched
     rows = [
         row(width, asked, **world)
