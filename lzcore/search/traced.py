@@ -18,6 +18,7 @@ from lzcore.search.graphs import Step
 WORTH = 1000  # calls after which a trace is made: about as many as take as long as making it
 CHECKED_SIZES = 8  # so many sizes of batches are tried before a trace is trusted with any
 RUNS = 3  # TorchScript watches two runs before it settles how to go on
+AGAIN = 1000  # every so many calls a trace is compared once more
 
 # shapes and dtypes of the inputs
 Kind: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]
@@ -27,7 +28,8 @@ class Traced:
     """A step of a network that runs from a trace, wherever that answers what the step answers.
 
     It is traced when it has been called a number of times. A step that looks at numbers, to decide
-    what to do next, is called as it is; so is one whose trace is found to answer otherwise.
+    what to do next, is called as it is; so is one whose trace is found to answer otherwise, at once
+    or, which is worth a warning, later.
     """
 
     def __init__(self, step: Step, module: nn.Module) -> None:
@@ -39,7 +41,7 @@ class Traced:
         """
         self._step = step
         self._module = module
-        self._calls: dict[Kind, int] = {}  # of steps that are not traced yet
+        self._calls: dict[Kind, int] = {}  # by what a row looks like
         self._programs: dict[Kind, Step | None] = {}  # None: refused
         self._sizes: dict[Kind, set[int]] = {}  # of batches for which a trace has been checked
 
@@ -50,23 +52,33 @@ class Traced:
             inputs: of B rows each.
         """
         kind = tuple([(given.shape[1:], given.dtype) for given in inputs])
+        calls = self._calls[kind] = self._calls.get(kind, 0) + 1
+        if calls <= WORTH:
+            return self._step(*inputs)
         if kind not in self._programs:
-            calls = self._calls[kind] = self._calls.get(kind, 0) + 1
-            if calls <= WORTH:
-                return self._step(*inputs)
             self._programs[kind], self._sizes[kind] = self._trace(inputs), set()
         program, sizes = self._programs[kind], self._sizes[kind]
         if program is None:
             return self._step(*inputs)
         rows = len(inputs[0])
-        if len(sizes) == CHECKED_SIZES or rows in sizes:
+        if calls % AGAIN and (rows in sizes or len(sizes) >= CHECKED_SIZES):
             return program(*inputs)
         found = self._step(*inputs)
         if _agrees(program, inputs, found, runs=1 if sizes else RUNS):
             sizes.add(rows)
         else:
-            self._programs[kind] = None
+            self._refuse(kind, rows in sizes)
         return found
+
+    def _refuse(self, kind: Kind, has_agreed: bool) -> None:
+        self._programs[kind] = None
+        if has_agreed:
+            warnings.warn(
+                f"{type(self._module).__name__} answers otherwise than when it was recorded, and "
+                "is called as it is from now on. In eval mode its answers have to follow from "
+                "weights and arguments alone; record_network = false calls it as it is always.",
+                stacklevel=3,
+            )
 
     def _trace(self, inputs: tuple[Tensor, ...]) -> Step | None:
         with warnings.catch_warnings():

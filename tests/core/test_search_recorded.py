@@ -143,6 +143,23 @@ def test_what_cannot_be_traced_at_all_is_called_as_it_is(network, monkeypatch):
     assert runs == [4]
 
 
+def test_a_trace_that_has_become_wrong_is_found_out(network, monkeypatch):
+    monkeypatch.setattr("lzcore.search.traced.AGAIN", 10)
+    scale = [1.0]
+    fast, runs = traced(lambda x, y: (network(x) * scale[0] + y,), network)
+    for _ in range(25):
+        fast(*given(4))
+    assert len(runs) == 4  # traced, compared at first, and at the 10th and 20th call
+    scale[0] = 2.0
+    for _ in range(4):
+        fast(*given(4))
+    with pytest.warns(UserWarning, match="Linear answers otherwise than when it was recorded"):
+        found = fast(*given(4))
+    assert torch.equal(found[0], network(given(4)[0]) * 2.0 + given(4)[1])
+    assert torch.equal(fast(*given(4))[0], found[0])
+    assert len(runs) == 6
+
+
 def test_a_step_is_traced_when_that_has_become_worth_while(network, monkeypatch):
     monkeypatch.setattr("lzcore.search.traced.WORTH", 3)
     fast, runs = traced(stepped(network), network)
