@@ -286,6 +286,7 @@ def test_what_is_packed_for_a_gpu_is_told_as_on_a_cpu(graphs, recording, monkeyp
 # --- on a GPU -------------------------------------------------------------------------------------
 
 
+@pytest.mark.gpu
 @GPU
 def test_a_graph_answers_what_the_step_answers(network):
     network.cuda()
@@ -300,6 +301,7 @@ def test_a_graph_answers_what_the_step_answers(network):
     torch.testing.assert_close(replayed(*inputs)[0], step(*inputs)[0])
 
 
+@pytest.mark.gpu
 @GPU
 @pytest.mark.filterwarnings("ignore:The CUDA Graph is empty")
 def test_a_step_that_asks_the_cpu_is_called_as_it_is_and_the_gpu_goes_on_working(network):

@@ -224,6 +224,7 @@ def test_a_recorded_network_decides_alike_to_the_bit(
     assert program is not None
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 @pytest.mark.filterwarnings("error")  # a network that cannot be recorded says so
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

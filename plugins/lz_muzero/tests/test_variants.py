@@ -104,6 +104,7 @@ def test_a_recorded_network_decides_alike_to_the_bit(kind, make, monkeypatch):
     assert all(program is not None for found in programs for program in found.values())
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 @every_kind
 def test_a_gpu_decides_alike_with_recordings_and_without(kind, make):

@@ -83,6 +83,7 @@ def test_a_recorded_network_decides_alike_to_the_bit(kind, positions, monkeypatc
         assert None not in step._programs.values()
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 @pytest.mark.filterwarnings("error")  # a network that cannot be recorded says so
 @every_policy
