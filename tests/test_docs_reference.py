@@ -164,7 +164,7 @@ def test_every_number_that_a_run_logs_by_itself_is_explained():
 
     stats = CollectStats(
         iteration=0, mode="collect", env_steps=1, begun=1, returns=(1.0,), lengths=(1,), means={},
-        segments=1,
+        segments=1, resigned=(False,),
     )  # fmt: skip
     played = {"returns": (1.0, -1.0), "lengths": (1, 1), "at": {"learn_step": 1, "env_step": 1}}
     match = MatchResult(opponent="random", players=(1, 2), **played)

@@ -80,6 +80,12 @@ CASES = {  # a policy, its environment, settings, and where it is killed
     "gumbel_muzero": ("gumbel_muzero", CART, RUN, dict([*KILLS.items()][:1])),
     "unizero": ("unizero", CART, WINDOWS, KILLS),
     "alphazero": ("alphazero", BOARD, GAMES, PLANNING),
+    "alphazero that resigns": (
+        "alphazero",
+        BOARD,
+        GAMES | {"resign_below": -0.1, "resign_played_on": 0.3},
+        dict([*PLANNING.items()][:1]),
+    ),
     "sampled_alphazero": ("sampled_alphazero", BOARD, GAMES, dict([*PLANNING.items()][:1])),
 }
 

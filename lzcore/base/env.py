@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
 
+RESIGN = -1  # in place of an action: who moves gives the game up
 ENV_PARTS = ("num_envs", "spaces", "reset", "step", "close")  # of an Env, that every run needs
 
 
@@ -79,7 +80,8 @@ class Env(Protocol):
 
         Args:
             env_id: (n,) int64, all running.
-            action: (n,) int64, or (n, D) float32 in (-1, 1).
+            action: (n,) int64, or (n, D) float32 in (-1, 1). Games for two whose environment is a
+                `GameEnv` without a bot also take RESIGN.
         """
 
     def render(self, env_id: int) -> npt.NDArray[np.uint8]:

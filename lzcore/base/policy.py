@@ -396,6 +396,9 @@ class Policy(ABC):
     frame_stack: int = 1  # frames of history that `decide` expects in each observation
     plans_with_rules: bool = False  # whether it needs environments that have a `simulator`
     rewrites_transitions: bool = False  # whether `_process_transition` returns rows of its own
+    # None: it never resigns. Else what it decides for collection has a column "resigns", (N,) bool:
+    # who moves gives the game up; this share of the games is played to the end all the same
+    resign_played_on: float | None = None
 
     @classmethod
     def check_spaces(cls, spaces: Spaces) -> str | None:

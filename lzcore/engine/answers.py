@@ -70,6 +70,23 @@ def _require_in_range(policy: Policy, action: Array, env_id: Array, space: Actio
         )
 
 
+def resigns(policy: Policy, found: Decisions) -> Array:
+    """Return where a policy that may resign does so, (n,) bool.
+
+    Raises:
+        ContractError: its decisions do not say.
+    """
+    told: Array | None = found.columns.get("resigns")
+    if getattr(told, "shape", 0) != (len(found),) or getattr(told, "dtype", "") != "bool":
+        raise ContractError(
+            policy,
+            f"decided {_form(told)} as resigns; expected bool of shape ({len(found)},), or None as "
+            "its resign_played_on.",
+        )
+    assert told is not None
+    return told
+
+
 def learned(policy: Policy, call: str, told: Any) -> dict[str, Any]:
     """Return what a policy tells of its learning, as floats by name.
 

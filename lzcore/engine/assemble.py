@@ -10,7 +10,7 @@ import torch
 
 from lzcore.base.config import LoopSettings
 from lzcore.base.env import ENV_PARTS, Env
-from lzcore.base.errors import ContractError, EnvError
+from lzcore.base.errors import ConfigError, ContractError, EnvError
 from lzcore.base.policy import Policy
 from lzcore.base.ranks import ALONE, Ranks
 from lzcore.base.replay import BUFFER_PARTS, Buffer, Column
@@ -25,6 +25,7 @@ from lzcore.engine.rundir import RunDirectory
 from lzcore.engine.segments import SegmentCollector
 from lzcore.engine.settings import Resolved
 from lzcore.envs.check import unlike_from
+from lzcore.envs.games import GameEnv
 from lzcore.envs.opponents import make_opponent
 from lzcore.registry import PolicySpec, Registry, made
 
@@ -77,6 +78,8 @@ def _joined(plan: Plan, policy: Policy, env: Env, ranks: Ranks) -> Parts:
             "not tell its rules. Choose a game whose kind does, or a policy that learns a model; "
             "`lz list` shows what is installed."
         )
+    if policy.resign_played_on is not None:
+        _require_two(env, resolved.env_id)
     columns = policy.columns(policy.cfg, env.spaces)
     spec = plan.registry.spec("policies", resolved.policy_name)
     buffer_class = plan.registry.resolve("buffers", resolved.run.buffer or spec.buffer)
@@ -110,6 +113,17 @@ def _collector(plan: Plan, policy: Policy, columns: tuple[Column, ...], env: Env
         seed,
         ignore_done=loop.ignore_done,
         segment_length=loop.game_segment_length,
+    )
+
+
+def _require_two(env: Env, name: str) -> None:
+    """Refuse an environment in which nobody can resign."""
+    if isinstance(env, GameEnv) and env.spaces.players == 2:
+        return
+    bot = isinstance(env, GameEnv) and env.simulator.spaces.players == 2
+    why = "has a bot (env.bot) on the other side" if bot else "is no game for two with known rules"
+    raise ConfigError(
+        f'resign_below is set, but nobody can resign in {name}: it {why}. Set it to "none".'
     )
 
 

@@ -4,7 +4,7 @@ A collection is a function of (weights, run seed, iteration, environment): it kn
 changes nothing but the policy's state of the environments, which ends with the episodes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -31,6 +31,8 @@ class CollectStats:
     lengths: tuple[int, ...]
     means: Mapping[str, float]  # of what the policy tells of its decisions and nobody stores
     segments: int | None = None  # handed over; None: they were not what was counted
+    resigned: tuple[bool, ...] = ()  # whether they were, of games that ended, if players resign
+    wrong: tuple[bool, ...] = ()  # of those played on: who would have resigned has not lost
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for logs; what is told of episodes is None where none has ended."""
@@ -44,8 +46,14 @@ class CollectStats:
             "return_min": min(self.returns, default=None),
             "return_max": max(self.returns, default=None),
             "length_mean": float(np.mean(self.lengths)) if some else None,
+            **self._resigning(),
             **self.means,
         }
+
+    def _resigning(self) -> dict[str, Any]:
+        if not self.resigned:
+            return {}
+        return {"resigned": _share(self.resigned), "resign_wrong": _share(self.wrong)}
 
 
 class Collector:
@@ -145,6 +153,8 @@ class Tally:
         self._steps = 0
         self._sums: dict[str, float] = {}
         self._ended: list[tuple[int, float, int]] = []  # episode, return, length
+        self._resigned: list[bool] = []
+        self._wrong: list[bool] = []
 
     def add(self, decisions: Decisions) -> None:
         """Count the decisions of a step."""
@@ -157,6 +167,10 @@ class Tally:
         """Count an episode that a step has ended in its row `row`."""
         total, length = step.stepped.episode_return[row], step.seen.timestep[row] + 1
         self._ended.append((episode, float(total), int(length)))
+        if step.resigned is not None:
+            self._resigned.append(bool(step.resigned.now[row]))
+            if first := int(step.resigned.first[row]):
+                self._wrong.append(bool(total >= 0.0 if first == 1 else total <= 0.0))
 
     def stats(
         self, iteration: int, mode: str, *, begun: int, segments: int | None = None
@@ -172,7 +186,13 @@ class Tally:
             lengths=tuple(length for *_, length in ended),
             means={name: total / self._steps for name, total in self._sums.items()},
             segments=segments,
+            resigned=tuple(self._resigned),
+            wrong=tuple(self._wrong),
         )
+
+
+def _share(held: Sequence[bool]) -> float | None:
+    return sum(held) / len(held) if held else None
 
 
 def _parts(whole: Segment, length: int | None) -> list[Segment]:

@@ -78,6 +78,7 @@ class LiveEpisodes:
             "number": self._stage.number.copy(),
             "actions": [np.array(taken) for taken in self._actions],
             "shown": self._shown(),
+            **({} if (kept := self._stage.resigning) is None else {"resigning": kept.first.copy()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -91,6 +92,8 @@ class LiveEpisodes:
         self._stage.number[:] = state["number"]
         self._actions = [list(taken) for taken in state["actions"]]
         self._stage.begin(self._env_id)
+        if self._stage.resigning is not None:
+            self._stage.resigning.first[:] = state["resigning"]
         timestep = self.timestep
         for t in range(int(timestep.max())):
             self._repeat(t, np.flatnonzero(timestep > t))

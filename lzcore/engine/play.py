@@ -14,12 +14,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from lzcore.base.env import Env, Observed, Stepped
+from lzcore.base.env import RESIGN, Env, Observed, Stepped
 from lzcore.base.errors import ContractError, LzError
 from lzcore.base.policy import Decisions, Policy
 from lzcore.base.seeding import derive_seed
-from lzcore.engine.answers import decided, shown, stepped
+from lzcore.engine.answers import decided, resigns, shown, stepped
 from lzcore.engine.clock import Clock
+from lzcore.engine.resigning import Resigned, Resigning
 from lzcore.envs.stack import FrameStack
 from lzcore.registry.faults import told
 
@@ -92,6 +93,7 @@ class Step(NamedTuple):
     stepped: Stepped
     number: Array  # (n,) int64: which of its environment's episodes this is, from 0
     ended: Array  # (n,) bool: this was the episode's last step
+    resigned: Resigned | None = None  # in place of the action; None: nobody can
 
 
 class Stage:
@@ -115,6 +117,9 @@ class Stage:
         self._mode = mode
         self._seed_of = key, *counters
         self._channels = env.spaces.frame_shape[0]  # F0
+        self.resigning: Resigning | None = None
+        if mode == "collect" and policy.resign_played_on is not None:
+            self.resigning = Resigning(env.num_envs, policy.resign_played_on)
 
     def forget(self, env_id: Sequence[int] | None) -> None:
         """Let the policy forget these environments; None: all of them."""
@@ -130,6 +135,8 @@ class Stage:
         with _blaming(self._env, "reset", env_id):
             seen = self._env.reset(env_id, seeds)
         self.latest.begin(shown(self._env, "reset", seen, env_id))
+        if self.resigning is not None:
+            self.resigning.begin(env_id, seeds)
 
     def act(self, env_id: Array, schedule: Mapping[str, float], clock: Clock) -> Step:
         """Decide in these environments, all running, and step them."""
@@ -138,11 +145,15 @@ class Stage:
         decisions = self._policy.decide(self._mode, seen, **schedule)
         clock.lap("search")
         action = decided(self._policy, decisions, env_id, self._env.spaces.action)
+        resigned = None
+        if self.resigning is not None:
+            resigned = self.resigning.settle(seen, resigns(self._policy, decisions))
+            action = np.where(resigned.now, RESIGN, action)
         found = self.step(env_id, action)
         clock.lap("env")
         frame = seen.observation[:, -self._channels :]
         ended = found.terminated | found.truncated
-        return Step(seen, frame, decisions, found, self.number[env_id], ended)
+        return Step(seen, frame, decisions, found, self.number[env_id], ended, resigned)
 
     def step(self, env_id: Array, action: Array) -> Stepped:
         """Apply one action in each of these environments."""

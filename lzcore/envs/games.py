@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lzcore.base.env import Array, Observed, Stepped
+from lzcore.base.env import RESIGN, Array, Observed, Stepped
 from lzcore.base.errors import ConfigError, EnvError
 from lzcore.base.opponent import Opponent, legal_moves
 from lzcore.base.seeding import derive_seed, uniform
@@ -125,14 +125,14 @@ class GameEnv:
 
         Args:
             env_id: (n,) int64, each once, all running.
-            action: (n,) int64, legal.
+            action: (n,) int64, legal; or RESIGN, where two play without a bot.
         Raises:
             EnvError: a game is not running, or an action is not legal there.
         """
         self._require_running(env_id)
         mover = self._mover[env_id]
         try:
-            seen = self._played(env_id, action)
+            seen = self._moved(env_id, action)
         except ValueError as err:
             raise EnvError(f"{self.name}, environments {env_id.tolist()}: {err}") from err
         self._answer(env_id, seen)
@@ -190,6 +190,20 @@ class GameEnv:
             found = self._bot.act(self._states[ids].tolist(), self._seeds(ids))
             action = legal_moves(self._bot, found, seen.legal_actions[rows])
             _put(seen, rows, self._played(ids, action))
+
+    def _moved(self, env_id: Array, action: Array) -> Positions:
+        """Apply one action, or end the game where it is RESIGN: who moves there has lost it."""
+        rows = np.flatnonzero(action != RESIGN)
+        if len(rows) == len(action):
+            return self._played(env_id, action)
+        if self.spaces.players == 1:
+            raise EnvError(f"{self.name} cannot be resigned; only two without a bot can do that.")
+        seen = self.simulator.look(self._states[env_id].tolist())
+        seen.terminal[:], seen.value[:] = True, -1.0
+        self._chance[env_id] = 0
+        if len(rows):
+            _put(seen, rows, self._played(env_id[rows], action[rows]))
+        return seen
 
     def _played(self, env_id: Array, action: Array) -> Positions:
         """Apply one action, and what chance does next; return what players see then."""

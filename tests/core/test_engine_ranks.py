@@ -231,6 +231,7 @@ def test_collections_are_joined_in_the_order_of_ranks():
         "iteration": 4, "mode": "collect", "env_steps": 40, "returns": (1.0, 2.0, 3.0),
         "lengths": (30, 30, 10), "begun": 3, "segments": 3,
         "means": {"sureness": pytest.approx(0.4)},  # (15 + 1) / 40
+        "resigned": (), "wrong": (),
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lzcore.base import ConfigError, EnvError, UnknownNameError
-from lzcore.base.env import ActionSpace, Spaces
+from lzcore.base.env import RESIGN, ActionSpace, Spaces
 from lzcore.base.simulator import Positions
 from lzcore.engine.clock import Clock
 from lzcore.engine.live import LiveEpisodes
@@ -167,6 +167,42 @@ def test_nothing_is_minus_nought():
     rewards = [act(env, move) for move in DRAWN]
 
     assert not any(np.signbit(r.reward[0]) or np.signbit(r.episode_return[0]) for r in rewards)
+
+
+@pytest.mark.parametrize(("ply", "total"), [(0, -1), (1, 1), (4, -1)])
+def test_who_resigns_has_lost_where_he_stands(ply, total):
+    """In a batch in which the other game goes on."""
+    env, seen = begun(2)
+    for move in WON_BY_1[:ply]:
+        seen = act(env, move, move).observed
+    after = act(env, RESIGN, WON_BY_1[ply])
+
+    assert (after.reward[0], after.episode_return[0]) == (-1, total)
+    assert (after.terminated[0], after.truncated[0]) == (True, False)
+    assert after.observed.states[0] == seen.states[0]
+    assert after.observed.to_play[0] == seen.to_play[0] == 1 + ply % 2
+    assert after.observed.timestep.tolist() == [ply + 1] * 2
+    assert after.observed.action_mask[0].all()
+    assert stones(after.observed)[1] == ply + 1
+    assert after.terminated[1] == (ply == 4)
+    with pytest.raises(EnvError, match="wait for a reset"):
+        act(env, 8)
+
+
+def test_resigning_is_no_turn_of_chance():
+    env, _ = begun(8, game=Race())
+    assert act(env, *[0] * 8).observed.chance.any()
+    after = act(env, *[RESIGN] * 8)
+
+    assert not after.observed.chance.any()
+    assert (after.reward.tolist(), after.episode_return.tolist()) == ([-1] * 8, [1] * 8)
+
+
+@pytest.mark.parametrize("given", [{"game": Purse()}, {"opponent": First()}])
+def test_alone_or_against_a_bot_nobody_can_resign(given):
+    env, _ = begun(**given)
+    with pytest.raises(EnvError, match="game cannot be resigned; only two without a bot can do"):
+        act(env, RESIGN)
 
 
 def test_one_player_has_what_his_action_and_chance_gave():
@@ -406,6 +442,7 @@ class Lowest:
     """A policy that takes the first legal action."""
 
     frame_stack = 1
+    resign_played_on = None
     collect_mode = SimpleNamespace(reset=lambda env_id: None)
 
     def decide(self, mode, seen):

@@ -108,6 +108,8 @@ class ActingPolicy(Policy):
         }
         self._env_step = 0
         self._collect_temperature = 1.0
+        if cfg.resign_below is not None:
+            self.resign_played_on = cfg.resign_played_on
 
     def _made_fast(self) -> tuple[Network, str]:
         network: Network = self._model
@@ -169,7 +171,7 @@ class ActingPolicy(Policy):
         found = self._search("collect", asked, seeds, noise)
         probability = tempered(found.visit_count, temperature)
         edge = self._pick(found, probability, uniform(seeds, _ACTION))
-        return self._answer(asked, found, edge, probability)
+        return self._answer(asked, found, edge, probability, **self._resigns(found))
 
     def _forward_eval(self, obs: Mapping[int, Mapping[str, Any]]) -> Decisions:
         """Search without noise and take the most visited action, the lowest of equals.
@@ -258,12 +260,23 @@ class ActingPolicy(Policy):
         """Return the (N,) edges to evaluate with: the most visited, the lowest of equals."""
         return found.visit_count.argmax(axis=1)
 
+    def _resigns(self, found: SearchResult) -> dict[str, Array]:
+        """Return where (N,) who moves gives the game up, as a column; nothing if nobody may.
+
+        Neither the root nor its best edge is worth more, as in AlphaGo Zero. The root alone is the
+        mean of all that was tried, by Gumbel's rule of bad actions too.
+        """
+        if self._cfg.resign_below is None:
+            return {}
+        best = found.q_value[np.arange(len(found.value)), self._best(found)]
+        return {"resigns": np.maximum(found.value, best) < self._cfg.resign_below}
+
     def _actions(self, found: SearchResult, edge: Array) -> Array:
         """Return the (N,) actions that the edges (N,) of the roots stand for."""
         return edge
 
     def _answer(
-        self, asked: Asked, found: SearchResult, edge: Array, probability: Array
+        self, asked: Asked, found: SearchResult, edge: Array, probability: Array, **more: Array
     ) -> Decisions:
         told = {"action": self._actions(found, edge), "probs": probability.astype(np.float32)}
         target = self._cfg.target_temperature
@@ -274,6 +287,7 @@ class ActingPolicy(Policy):
             **self._stored(found),
             "visit_count_distribution_entropy": entropy_bits(probability).astype(np.float32),
             "searched_value": found.value.astype(np.float32),
+            **more,
         }
         return Decisions(
             asked.env_id, columns, lambda row: self._describe(told, columns, row), search=found

@@ -140,6 +140,9 @@ class MctsSettings(Settings):
         "Which outcome of chance a simulation follows: in proportion to its chance, or drawn.",
         extension=True,
     )
+    legal_actions: tuple[int, ...] | None = setting(
+        None, "No effect: the game says which actions are legal.", noop=True, extension=True
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -367,6 +370,24 @@ class AlphaZeroConfig(PolicySettings):
         "Temperature of the visits that are learned; none: that of collection.",
         check=v.optional(POSITIVE),
         extension=True,
+    )
+    resign_below: float | None = setting(
+        None,
+        "In games against itself who moves resigns where the search values root and best action "
+        "below this; none: never.",
+        check=v.optional([v.ge(-1.0), v.lt(0.0)]),
+        extension=True,
+    )
+    resign_played_on: float = setting(
+        0.1,
+        "Share of the games that are played to the end all the same, which tell how often "
+        "resigning is wrong.",
+        unit="share",
+        check=SHARE,
+        extension=True,
+    )
+    battle_mode: Literal["self_play_mode", "play_with_bot_mode", "eval_mode"] = setting(
+        "self_play_mode", "No effect: env.bot decides.", noop=True, extension=True
     )
 
     # --- learning -------------------------------------------------------------------------------

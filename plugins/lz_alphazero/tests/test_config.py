@@ -93,6 +93,24 @@ def test_the_sampled_policy_samples_whatever_its_documented_flags_say(make_polic
         assert make_policy("sampled_alphazero", flags)._tree_spec(4).num_sampled_actions == 2
 
 
+@pytest.mark.parametrize(
+    "path_and_value",
+    [
+        *(("battle_mode", f"{name}_mode") for name in ("self_play", "play_with_bot", "eval")),
+        ("mcts.legal_actions", [0, 3]),
+        ("other.replay_buffer.save_episode", True),
+    ],
+)
+def test_names_that_the_environment_or_the_game_decides_are_taken_without_effect(
+    kind, path_and_value
+):
+    path, value = path_and_value
+    given = CONFIGS[kind].of(nest({path: value}))
+
+    assert paths_of(CONFIGS[kind])[path].metadata["noop"]
+    assert json.loads(json.dumps(flat(given.to_dict())[path])) == value
+
+
 # --- presets --------------------------------------------------------------------------------------
 
 

@@ -99,6 +99,24 @@ def _(kit, path):
     assert kit.policy({path: 0.75}).loop_settings().replay_ratio == 0.75
 
 
+@changes("resign_below")
+def _(kit, path):
+    """o loses, and the search is not all sure of it."""
+    lost = kit.position("xx./x.o/.o.")
+    told = []
+    for below in (-0.01, -0.95, None):
+        columns = kit.ask(kit.policy({path: below}), lost, mode="collect").columns
+        told.append(columns["resigns"].tolist() if "resigns" in columns else None)
+    assert -0.95 < columns["searched_value"][0] < -0.01
+    assert told == [[True], [False], None]
+
+
+@changes("resign_played_on")
+def _(kit, path):
+    assert kit.policy({path: 0.4, "resign_below": -0.9}).resign_played_on == 0.4
+    assert kit.policy({path: 0.4}).resign_played_on is None  # nobody resigns
+
+
 @changes("eval_offline")
 def _(kit, path):
     assert kit.policy({path: True}).loop_settings().eval_offline

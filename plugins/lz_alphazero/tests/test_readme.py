@@ -24,7 +24,7 @@ def test_a_settings_table_is_up_to_date(mark):
 
 
 def test_every_logged_number_is_explained(make_policy, kind):
-    told = {"visit_count_distribution_entropy", "searched_value"}
+    told = {"visit_count_distribution_entropy", "searched_value", "resigned", "resign_wrong"}
     assert {*make_policy(kind).learn_mode.monitor_vars(), *told} <= explained(README)
 
 

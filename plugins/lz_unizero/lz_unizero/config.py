@@ -5,7 +5,7 @@ The order is: the transformer (`model.world_model_cfg`), what stands documented 
 but belongs to saving, then that table, and the policy's own settings: MuZero's with other defaults.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import attrs
@@ -18,6 +18,7 @@ from lz_muzero.config import (
     SHARE,
     WEIGHT,
     MuZeroConfig,
+    MuZeroModelSettings,
 )
 
 from lzcore.base.config import ModelSettings, Only, Settings, setting
@@ -229,6 +230,10 @@ class ModelLearnSettings(Settings):
 @attrs.frozen(kw_only=True)
 class UniZeroModelSettings(ModelSettings):
     """The network: the `model` table."""
+
+    aliases: ClassVar[Mapping[str, str | Callable[[Any], dict[str, Any]]]] = (
+        MuZeroModelSettings.aliases
+    )
 
     model_type: Literal["conv", "mlp"] = setting(
         "conv", "How observations are read: conv for images and boards, mlp for vectors."

@@ -72,6 +72,12 @@ def test_tables_that_contradict_each_other_are_refused(given, message):
         UniZeroModelSettings.of(given)
 
 
+@pytest.mark.parametrize("name", ["reward_support_range", "value_support_range"])
+def test_a_support_may_be_told_as_a_range(name):
+    given = {name: [-20, 21, 1], "world_model_cfg": {"support_size": 41}}
+    assert UniZeroModelSettings.of(given).support_scale == 20
+
+
 def test_windows_of_a_search_are_those_of_learning_or_of_a_context():
     assert WorldModelSettings().context_steps == 4
     assert WorldModelSettings().window_steps == 10
