@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import lzcore
+from lzcore.search import traced
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 QUICK = {
@@ -26,7 +27,7 @@ QUICK = {
     "world_model": ["--widths", "32", "--simulations", "2", "--roots", "2", "--seconds", "0.01"],
 }
 RUNS = {"ablations", "kill_resume", "learning", "perfect_play", "tasks"}  # whole runs
-NEEDS_MCTX = {"mctx_ratio"}  # which these tests do not install
+NEEDS_MCTX = {"mctx_network", "mctx_ratio"}  # which these tests do not install
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def figures(monkeypatch, capsys):
     """Run a benchmark in this process and return its figures."""
     threads = torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(traced, "WORTH", traced.WORTH)  # which benchmarks change
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
     def run(name, arguments):
