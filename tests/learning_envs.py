@@ -3,6 +3,8 @@
 import gymnasium
 import numpy as np
 
+from lzcore.base import ActionSpace, Positions, Spaces
+
 CODE = (2, 0, 1, 1, 2, 0)  # what opens the lock, digit by digit
 
 
@@ -47,3 +49,45 @@ class Dial(gymnasium.Env):
     def _turn(self):
         self._wanted = self.np_random.uniform(-0.75, 0.75)
         return np.array([self._wanted], np.float32)
+
+
+class Nim:
+    """Take 1 to 3 stones; who takes the last one wins, so leave a multiple of 4. A `Simulator`.
+
+    A position is (stones left, moves made). One move is right in each that can be won.
+    """
+
+    stones, most = 20, 3
+    spaces = Spaces(
+        frame_shape=(stones + 1,),
+        frame_dtype=np.dtype(np.float32),
+        kind="vector",
+        action=ActionSpace("discrete", most),
+        players=2,
+    )
+    num_outcomes = 0
+
+    def begin(self, seeds):
+        return [(self.stones, 0)] * len(seeds)
+
+    def play(self, states, action):
+        taken = (action + 1).tolist()
+        return [(left - n, moves + 1) for (left, moves), n in zip(states, taken, strict=True)]
+
+    def look(self, states):
+        left, moves = np.array(states).reshape(-1, 2).T
+        return Positions(
+            observation=np.eye(self.stones + 1, dtype=np.float32)[left],
+            legal_actions=np.arange(self.most) < left[:, None],
+            to_play=(1 + moves % 2).astype(np.int8),
+            terminal=left == 0,
+            value=np.where(left == 0, -1.0, 0.0),
+            reward=np.zeros(len(left)),
+            ply=moves,
+        )
+
+    def draw(self, state):
+        return "o" * state[0]
+
+    def name_of(self, state, action):
+        return f"take{action + 1}"

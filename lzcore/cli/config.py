@@ -20,7 +20,7 @@ from lzcore.engine.explain import (
     find_key,
     selected,
 )
-from lzcore.engine.layers import FORMAT, Layer, Stack, user_layers, whole_class
+from lzcore.engine.layers import FORMAT, Layer, Stack, read_preset, user_layers, whole_class
 from lzcore.engine.settings import Resolved, resolve
 from lzcore.registry import PolicySpec, get_registry, load
 
@@ -66,14 +66,14 @@ def show_settings(
 
     Without --env: the policy's class defaults. With it: what a run would use.
     """
-    header, _ = user_layers(file, (), None)
-    seen = _look(_named(policy or header.policy), env, file, overrides)
+    told, _ = user_layers(file, (), None)
+    seen = _look(_named(policy or told.policy), env, file, overrides)
     values = selected(seen.settings, seen.values, which)
     origins = {path: layer.name for layer in seen.layers for path in flat(layer.values)}
-    if which == "documented":
-        seen = attrs.evolve(seen, header={})
-    table = {**values, "lz": seen.header} if seen.header else values
-    click.echo(dumps(table, origins), nl=False)
+    header = {} if which == "documented" else {"lz": seen.header}
+    if not seen.in_a_run:
+        click.echo("# No environment is named: class defaults, and what was given beside them.")
+    click.echo(dumps({**values, **header}, origins), nl=False)
 
 
 @config.command("explain")
@@ -84,15 +84,16 @@ def explain_setting(
 ) -> None:
     """Tell what the setting KEY means, takes, and which layer decides it.
 
-    KEY is its full name, such as num_simulations, model.num_channels or run.seed.
+    KEY is its full name, such as num_simulations, model.num_channels or run.seed. Without --env:
+    in the environment that `lz run` chooses then.
     """
     if policy is None and key.partition(".")[0] not in ("env", "run"):
         raise click.UsageError(f"Say whose setting {key!r} is: --policy NAME.")
-    seen = _look(policy, env, file, overrides)
+    seen = _look(policy, env, file, overrides, as_run=True)
     path = find_key(seen.settings, key)
     inside = [name for name in flat(seen.values) if name.startswith(f"{path}.")]
     found = explain(seen.settings, seen.layers, path, flat(seen.values).get(path))
-    click.echo("\n".join(_table_lines(found, inside) if inside else _explanation(found)))
+    click.echo("\n".join(_table_lines(found, inside) if inside else _explanation(found, seen)))
 
 
 @config.command("diff")
@@ -107,8 +108,9 @@ def compare_settings(
 ) -> None:
     """Print the settings that differ.
 
-    LEFT and RIGHT are run directories, their config.toml, or policies. With LEFT alone: what it
-    changes in the class defaults. With neither: what a run of --policy would change in them.
+    LEFT and RIGHT are run directories, their config.toml, or policies, which stand for what
+    `lz run` without --env would use. With LEFT alone: what it changes in the class defaults. With
+    neither: what a run of --policy would change in them.
     """
     if len(sides) > 2 or (sides and (policy or env or file or overrides)):
         raise click.UsageError("Give two sides at most, and no options with them.")
@@ -134,6 +136,11 @@ class Seen:
     layers: Sequence[Layer] = ()
     header: Mapping[str, Any] = attrs.Factory(dict)
 
+    @property
+    def in_a_run(self) -> bool:
+        """Whether these are settings of a run, in an environment, and not the classes alone."""
+        return "environment" in self.header
+
 
 def _named(policy: str | None) -> str:
     if not policy:
@@ -143,13 +150,23 @@ def _named(policy: str | None) -> str:
     return policy
 
 
-def _look(policy: str | None, env: str | None, file: Path | None, overrides: Sequence[str]) -> Seen:
-    """Look at a run's settings if an environment is named, else at the classes alone."""
+def _look(
+    policy: str | None,
+    env: str | None,
+    file: Path | None,
+    overrides: Sequence[str],
+    *,
+    as_run: bool = False,
+) -> Seen:
+    """Look at a run's settings if an environment is named, else at the classes alone.
+
+    With `as_run` the policy may name the environment, as it does for `lz run`.
+    """
     header, layers = user_layers(file, overrides, None)
     policy = policy or header.policy
-    if policy and (env or header.environment):
-        return _resolved(policy, env, file, overrides)
     spec: PolicySpec | None = get_registry().spec("policies", policy) if policy else None
+    if spec and (env or header.environment or (as_run and read_preset(spec, "default"))):
+        return _resolved(policy, env, file, overrides)
     kind = get_registry().env_for(env or "")
     whole = whole_class(load(spec.config) if spec else PolicySettings, load(kind.config))
     stack = Stack.of(whole, layers)
@@ -183,7 +200,7 @@ def _side(name: str) -> Seen:
             _of(Resolved.from_toml(path.read_text(encoding="utf-8"), source=path)), layers=()
         )
     try:
-        return _look(name, None, None, ())
+        return _look(name, None, None, (), as_run=True)
     except UnknownNameError as err:
         raise ConfigError(f"{name} is neither a run directory nor a settings file. {err}") from err
 
@@ -191,12 +208,13 @@ def _side(name: str) -> Seen:
 # --- printing -------------------------------------------------------------------------------------
 
 
-def _explanation(found: Explanation) -> Iterator[str]:
+def _explanation(found: Explanation, seen: Seen) -> Iterator[str]:
     yield f"{found.path} = {show(found.value)}"
     yield f"  {found.help}"
     yield f"  takes {found.expected}" + (f"; unit: {found.unit}" if found.unit else "")
     yield from (f"  {remark}" for remark in found.remarks)
-    yield "  layers, the last one wins:"
+    where = "for {policy} in {environment}" if seen.in_a_run else "where no environment is named"
+    yield f"  layers {where.format(**seen.header)}, the last one wins:"
     for number, (layer, value) in enumerate(found.said, start=1):
         mark = "  <- in force" if number == len(found.said) else ""
         yield f"    {layer}: {show(value)}{mark}"

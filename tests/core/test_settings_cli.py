@@ -88,6 +88,7 @@ def registry(tmp_path, monkeypatch):
     specs = [
         PolicySpec(name="toy", config="toys:ToyConfig", **given),
         PolicySpec(name="other", config="toys:OtherConfig", **given),
+        PolicySpec(name="nowhere", config="toys:ToyConfig", **{**given, "presets": ""}),
     ]
     kind = EnvSpec(name="toys", env="toys:Env", config="toys:ToyEnv", summary="", prefix="toy")
     module.lz_register_policies = hookimpl(lambda: specs)
@@ -115,8 +116,10 @@ def lz(registry):
 
 
 def test_show_prints_the_class_defaults_as_toml_where_no_environment_is_named(lz):
-    data = tomllib.loads(lz("show", "--policy", "toy", "-o", "rate=0.5"))
+    text = lz("show", "--policy", "toy", "-o", "rate=0.5")
+    data = tomllib.loads(text)
 
+    assert text.startswith("# No environment is named: class defaults, ")
     assert data["num_simulations"] == 50
     assert data["rate"] == 0.5
     assert data["lz"] == {"format": 1, "policy": "toy"}
@@ -125,8 +128,12 @@ def test_show_prints_the_class_defaults_as_toml_where_no_environment_is_named(lz
 
 
 def test_show_prints_what_a_run_would_use_and_where_it_comes_from(lz):
-    text = lz("show", "--policy", "toy", "--env", "toy/Line-v0", "-o", "env.size=6")
+    named = ("--policy", "toy", "--env", "toy/Line-v0", "-o", "env.size=6")
+    text = lz("show", *named)
 
+    assert not any(
+        "# No environment" in lz("show", *named, *more) for more in ((), ["--documented"])
+    )
     assert "num_simulations = 20  # preset toy__Line-v0\n" in text
     assert "size = 6  # -o\n" in text
     assert "inputs = 6  # spaces\n" in text
@@ -157,7 +164,7 @@ def test_what_show_prints_can_be_given_back(lz, tmp_path, registry):
 
 
 def test_show_needs_a_policy_and_names_those_there_are(lz):
-    assert "--policy NAME. Installed: other, toy." in lz("show", status=2)
+    assert "--policy NAME. Installed: nowhere, other, toy." in lz("show", status=2)
 
 
 def test_show_tells_all_mistakes_in_one_error(lz):
@@ -183,11 +190,25 @@ def test_explain_tells_meaning_bounds_and_which_layer_won(lz):
         "  Simulations per move.\n"
         "  takes an integer, at least 1; unit: simulations\n"
         "  also called sims\n"
-        "  layers, the last one wins:\n"
+        "  layers for toy in toy/Line-v0, the last one wins:\n"
         "    class default: 50\n"
         "    preset toy__Line-v0: 20\n"
         "    -o: 9  <- in force\n"
     )
+
+
+def test_explain_looks_where_a_run_would_play_if_no_environment_is_named(lz):
+    named = lz("explain", "num_simulations", "--policy", "toy", "--env", "toy/Line-v0")
+
+    assert named.startswith("num_simulations = 20\n")
+    assert lz("explain", "num_simulations", "--policy", "toy") == named
+
+
+def test_explain_tells_class_defaults_of_a_policy_that_names_no_environment(lz):
+    told = lz("explain", "num_simulations", "--policy", "nowhere")
+
+    assert told.startswith("num_simulations = 50\n")
+    assert "  layers where no environment is named, the last one wins:\n" in told
 
 
 @pytest.mark.parametrize(
@@ -197,7 +218,7 @@ def test_explain_tells_meaning_bounds_and_which_layer_won(lz):
         ("old", "  accepted without effect\n"),
         ("later", "  takes true or false, the default only (not in this version)\n"),
         ("model.inputs", "  a fact of the environment: a run takes it from there\n"),
-        ("sims", "num_simulations = 50\n"),
+        ("sims", "num_simulations = 20\n"),
         ("seed", "run.seed = 0\n"),
         ("model", "[model]  The network.\n  model.width\n  model.inputs\n"),
     ],
@@ -254,17 +275,16 @@ def test_diff_compares_two_run_directories(lz, tmp_path, registry):
     assert "rate: 0.2 -> 0.5" in lz("diff", one)  # against the class defaults
 
 
-def test_diff_compares_policies_and_tells_what_one_of_them_lacks(lz):
-    assert lz("diff", "toy", "other").splitlines() == [
-        "num_simulations: 50 -> 8",
-        "extra: absent -> 1",
-    ]
+def test_diff_compares_policies_as_runs_of_them_and_tells_what_one_of_them_lacks(lz):
+    assert lz("diff", "toy", "other") == "extra: absent -> 1\n"  # the preset is the same
+    assert lz("diff", "toy") == lz("diff", "--policy", "toy")
+    assert "num_simulations: 50 -> 20  [preset toy__Line-v0]\n" in lz("diff", "toy")
 
 
 @pytest.mark.parametrize(
     ("words", "status", "line"),
     [
-        (["nowhere", "toy"], 1, "nowhere is neither a run directory nor a settings file. "),
+        (["absent", "toy"], 1, "absent is neither a run directory nor a settings file. "),
         (["toy", "--policy", "toy"], 2, "Give two sides at most, and no options with them."),
         (["a", "b", "c"], 2, "Give two sides at most, and no options with them."),
         ([], 2, "Say which policy: --policy NAME."),

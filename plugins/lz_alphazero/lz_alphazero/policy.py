@@ -152,7 +152,8 @@ class AlphaZeroPolicy(ActingPolicy):
             Floats under the names of `monitor_vars`.
         Raises:
             ShapeError: an array does not fit the game.
-            DivergedError: a loss or gradient is not a number; the weights are as they were.
+            DivergedError: a loss or gradient is not a number; the weights are as they were, running
+                statistics of BatchNorm are not.
         """
         batch = self._on_device(inputs)
         self._model.train()
@@ -230,8 +231,9 @@ class AlphaZeroPolicy(ActingPolicy):
         rows = np.asarray(inputs.get("index", np.arange(len(broken))))[broken][:8].tolist()
         raise DivergedError(
             f"Learn step {self._learn_step} gave a loss of {loss} and a gradient norm of {norm}; "
-            "expected finite numbers. The weights are as they were before it. Replay rows with a "
-            f"broken loss: {rows}. Lower learning_rate or grad_clip_value."
+            "expected finite numbers. The weights are as they were before it, running statistics "
+            f"of BatchNorm are not. Replay rows with a broken loss: {rows}. Lower learning_rate or "
+            "grad_clip_value."
         )
 
     def _monitor_vars_learn(self) -> list[str]:

@@ -88,7 +88,8 @@ class MuZeroPolicy(TargetingPolicy):
         Returns:
             Floats under the names of `monitor_vars`, and `value_priority_orig`, (B,) float32.
         Raises:
-            DivergedError: a loss or gradient is not a number; the weights are as they were.
+            DivergedError: a loss or gradient is not a number; the weights are as they were, running
+                statistics of BatchNorm are not.
         """
         batch, target = self._on_device(data)
         self._model.train()
@@ -338,9 +339,10 @@ class MuZeroPolicy(TargetingPolicy):
         loss, norm = (metrics[name] for name in names)
         raise DivergedError(
             f"Learn step {self._learn_step} gave a loss of {loss} and a gradient norm of {norm}; "
-            "expected finite numbers. The weights are as they were before it. Replay rows with a "
-            f"broken loss: {_some(batch.index, ~total.detach().isfinite())}. "
-            "Lower learning_rate or grad_clip_value."
+            "expected finite numbers. The weights are as they were before it, running statistics "
+            "of BatchNorm are not. Replay rows with a broken loss: "
+            f"{_some(batch.index, ~total.detach().isfinite())}. Lower learning_rate or "
+            "grad_clip_value."
         )
 
     def _update(self) -> None:

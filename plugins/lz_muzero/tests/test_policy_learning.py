@@ -319,8 +319,25 @@ def test_a_divergence_is_a_runtime_error_too(make_policy, sampled):
     with torch.no_grad():
         next(policy._model.parameters()).fill_(torch.inf)
 
-    with pytest.raises(RuntimeError, match="The weights are as they were before it"):
+    with pytest.raises(RuntimeError, match="expected finite numbers"):
         policy.learn_mode.forward(sampled(make_policy()))
+
+
+def test_a_divergence_tells_what_it_moved(make_policy, sampled):
+    policy = make_policy({"model": {"norm_type": "BN"}})
+    current, target = sampled(policy)
+    target.target_policy[5, 0] = np.nan
+    before = weights_of(policy)
+
+    told = "weights are as they were before it, running statistics of BatchNorm are not"
+    with pytest.raises(DivergedError, match=told):
+        policy.learn_mode.forward([current, target])
+
+    after = weights_of(policy)
+    moved = {
+        name.rpartition(".")[2] for name in before if not torch.equal(before[name], after[name])
+    }
+    assert moved == {"running_mean", "running_var", "num_batches_tracked"}
 
 
 def test_frames_that_do_not_fit_the_settings_are_refused(make_policy, sampled):
