@@ -46,7 +46,7 @@ DISCRETE = {
     "muzero with balanced losses": ("muzero", {"model.harmony_balance": True}),
     "muzero with novelty": ("muzero", {"use_rnd_model": True, "rnd.input_type": "latent_state"}),
     "efficientzero": ("efficientzero", {"model.lstm_hidden_size": 32}),
-    "gumbel_muzero": ("gumbel_muzero", {}),
+    "gumbel_muzero": ("gumbel_muzero", {"gumbel_action": "visit_sample"}),
     "sampled_muzero": ("sampled_muzero", {}),
     "sampled_efficientzero": ("sampled_efficientzero", {"model.lstm_hidden_size": 32}),
     "stochastic_muzero": ("stochastic_muzero", {}),
