@@ -17,7 +17,7 @@ class Resigned(NamedTuple):
     """Who gives up in n games that wait for a move."""
 
     now: Array  # (n,) bool: who moves does
-    first: Array  # (n,) int8: who would have before all others; 0: nobody, or it ends the game
+    first: Array  # (n,) int8: of a game that is played on, who wished to first; 0: nobody yet
 
 
 class Resigning:

@@ -295,7 +295,12 @@ class GymEnv:
         """Return what `call` answered, if it has as many parts as Gymnasium says."""
         names = _ANSWERS[call]
         if isinstance(answer, (tuple, list)) and len(answer) == len(names):
-            return answer
+            if isinstance(answer[-1], Mapping):
+                return answer
+            raise EnvError(
+                f"{self._where(i)} returned the info {answer[-1]!r} from {call}; expected a dict. "
+                "Where there is nothing to tell, return {}."
+            )
         parts = f"{len(answer)} values" if isinstance(answer, tuple) else type(answer).__name__
         raise EnvError(
             f"{self._where(i)} returned {parts} from {call}; expected ({', '.join(names)}), as of "

@@ -34,7 +34,12 @@ def patience(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def importing(module: str) -> Iterator[None]:
-    """Hold the import of a module to the patience that is left for it, if there is a limit."""
+    """Hold the import of a module to the patience that there is for each, if there is a limit.
+
+    Raises:
+        TimeoutError: it took too long, now or before. It is raised again after as long once more,
+            in case the import itself has caught it.
+    """
     held = _PATIENCE.get()
     if held is None:
         yield
@@ -48,10 +53,10 @@ def importing(module: str) -> Iterator[None]:
         raise held.stopped[module]
 
     before = signal.signal(signal.SIGALRM, stop)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, held.seconds)
+    around = signal.setitimer(signal.ITIMER_REAL, held.seconds, held.seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-        signal.setitimer(signal.ITIMER_REAL, left)  # of an import around it, or of somebody else
+        signal.setitimer(signal.ITIMER_REAL, *around)  # an import around it, or somebody else's

@@ -3,7 +3,7 @@
 Another backend (a compiled module, an exported graph) replaces this class and nothing else.
 
 Shape letters: B states evaluated together, O observation, L latent state, A actions, C chance
-outcomes, W numbers in a row of logits.
+outcomes, W numbers in a row of logits, H numbers of each half of a memory.
 """
 
 from functools import partial
@@ -48,7 +48,7 @@ class Inference:
         self._half_steps: dict[tuple[bool, int], Step] = {}
 
     def refresh(self) -> None:
-        """Call when weights may have changed; the eager model only has to leave training mode."""
+        """Call after learning: the model leaves training mode. Weights are read where they lie."""
         if self._module.training:
             self._module.eval()
 
@@ -136,9 +136,10 @@ class Inference:
     # --- how it gets to the host ------------------------------------------------------------------
 
     def _made_fast(self, step: Step) -> Step:
-        """Make of what is computed what is called; both return what `_decoded` does.
+        """Return what to call in place of a step: recorded, if that is asked for.
 
-        Elsewhere than on a CPU the first three come as one tensor (B, 2 + W).
+        The step returns what `_decoded` does. So does what is called, on a CPU; elsewhere the first
+        three come as one tensor (B, 2 + W) float32.
         """
 
         def packed(*inputs: Tensor) -> tuple[Tensor, ...]:

@@ -28,8 +28,8 @@ class Traced:
     """A step of a network that runs from a trace, wherever that answers what the step answers.
 
     It is traced when it has been called a number of times. A step that looks at numbers, to decide
-    what to do next, is called as it is; so is one whose trace is found to answer otherwise, at once
-    or, which is worth a warning, later.
+    what to do next, is called as it is; so is one whose trace is found to answer otherwise. Where
+    the trace had been believed before, a warning says so.
     """
 
     def __init__(self, step: Step, module: nn.Module) -> None:
@@ -63,20 +63,21 @@ class Traced:
         rows = len(inputs[0])
         if calls % AGAIN and (rows in sizes or len(sizes) >= CHECKED_SIZES):
             return program(*inputs)
-        found = self._step(*inputs)
+        # copies: an answer may be a part of an input, where the program would write its own
+        found = tuple([answer.clone() for answer in self._step(*inputs)])
         if _agrees(program, inputs, found, runs=1 if sizes else RUNS):
             sizes.add(rows)
         else:
-            self._refuse(kind, rows in sizes)
+            self._refuse(kind, rows in sizes or len(sizes) >= CHECKED_SIZES)
         return found
 
-    def _refuse(self, kind: Kind, has_agreed: bool) -> None:
+    def _refuse(self, kind: Kind, was_believed: bool) -> None:
         self._programs[kind] = None
-        if has_agreed:
+        if was_believed:
             warnings.warn(
                 f"{type(self._module).__name__} answers otherwise than when it was recorded, and "
                 "is called as it is from now on. In eval mode its answers have to follow from "
-                "weights and arguments alone; record_network = false calls it as it is always.",
+                "weights and arguments alone; record_network = false always calls it as it is.",
                 stacklevel=3,
             )
 

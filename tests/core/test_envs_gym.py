@@ -363,6 +363,7 @@ class TestBrokenEnvironments:
         [
             (lambda o, *_: 1 / 0, "failed in step: ZeroDivisionError: division by zero"),
             (lambda o, r, e, t, i: (o, r, e, i), "returned 4 values from step; expected"),
+            (lambda *told: (*told[:-1], None), "returned the info None from step; expected a dict"),
             (lambda o, r, *rest: (o, None, *rest), "returned the reward None; expected a number"),
             (lambda o, r, *rest: (o * np.nan, r, *rest), "returned an observation that is not fin"),
             (
@@ -395,6 +396,12 @@ class TestBrokenEnvironments:
         with pytest.raises(
             EnvError, match=r"returned ndarray from reset; expected \(observation, info\), as of"
         ):
+            env.reset(ids(0), seeds(0))
+
+    def test_whose_reset_gives_no_info_are_told_so(self):
+        env = GymEnv(Counting, 1)
+        env.envs[0].reset = lambda **_: (np.zeros(2), None)
+        with pytest.raises(EnvError, match=r"info None from reset; expected a dict\. .* return {}"):
             env.reset(ids(0), seeds(0))
 
     @pytest.mark.parametrize("reward", [np.ones(2), "much"])

@@ -51,3 +51,14 @@ def test_what_was_stopped_is_not_waited_for_again_and_others_are_not_touched():
             pass
     with importing("a"):  # outside
         pass
+
+
+def test_an_import_that_catches_what_stops_it_is_stopped_again():
+    def stubborn():
+        try:
+            time.sleep(60)
+        except TimeoutError:
+            time.sleep(60)
+
+    with patience(0.05), pytest.raises(TimeoutError, match="had taken"), importing("a"):
+        stubborn()

@@ -160,6 +160,40 @@ def test_a_trace_that_has_become_wrong_is_found_out(network, monkeypatch):
     assert len(runs) == 6
 
 
+def test_an_answer_that_lies_in_an_input_is_compared_and_told_as_the_step_wrote_it(
+    network, monkeypatch
+):
+    monkeypatch.setattr("lzcore.search.traced.AGAIN", 5)
+    scale = [1.0]
+
+    def writes(x, y):
+        x[:, 0] = y[:, 0] * scale[0]
+        return (x[:, :1],)
+
+    fast, _ = traced(writes, network)
+    for _ in range(4):
+        fast(*given(4))
+    scale[0] = 2.0
+    with pytest.warns(UserWarning, match="Linear answers otherwise than when it was recorded"):
+        found = fast(*given(4))
+    assert torch.equal(found[0], given(4)[1][:, :1] * 2.0)
+
+
+def test_a_trace_that_was_believed_for_every_size_is_found_out_with_a_warning(network, monkeypatch):
+    monkeypatch.setattr("lzcore.search.traced.CHECKED_SIZES", 2)
+    monkeypatch.setattr("lzcore.search.traced.AGAIN", 5)
+    scale = [1.0]
+    fast, _ = traced(lambda x, y: (network(x) * scale[0] + y,), network)
+    for rows in (1, 2):
+        fast(*given(rows))
+    scale[0] = 2.0
+    for _ in range(2):
+        assert torch.equal(fast(*given(7))[0], stepped(network)(*given(7))[0])  # as it was
+    with pytest.warns(UserWarning, match="Linear answers otherwise than when it was recorded"):
+        found = fast(*given(7))
+    assert torch.equal(found[0], network(given(7)[0]) * 2.0 + given(7)[1])
+
+
 def test_a_step_is_traced_when_that_has_become_worth_while(network, monkeypatch):
     monkeypatch.setattr("lzcore.search.traced.WORTH", 3)
     fast, runs = traced(stepped(network), network)

@@ -55,7 +55,7 @@ class Evaluator:
         return told[:, :-1], told[:, -1]
 
     def _told(self, seen: Tensor) -> tuple[Tensor]:
-        """Return (n, A + 1): logits, then the value."""
+        """Return one tensor (n, A + 1) float32: logits, then the value."""
         logits, value = self._network(seen)
         return (torch.cat((logits, value.reshape(-1, 1)), dim=1),)
 
