@@ -191,13 +191,19 @@ def _with_its_goal(preset: Layer, asked: Mapping[str, Any]) -> Layer:
 
     What is enough against the one says nothing of the other, nor of a bot in the environment.
     """
-    own = preset.values.get("run", {})
-    opponent = asked.get("run", {}).get("opponent", own.get("opponent"))
-    bot = asked.get("env", {}).get("bot")
+    own = _table(preset.values, "run")
+    opponent = _table(asked, "run").get("opponent", own.get("opponent"))
+    bot = _table(asked, "env").get("bot")
     if "opponent" not in own or (opponent == own["opponent"] and bot in (None, "none")):
         return preset
     run = {name: value for name, value in own.items() if name != "stop_value"}
     return attrs.evolve(preset, values={**preset.values, "run": run})
+
+
+def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a table of values; an empty one for what is none, as the stack will say."""
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _kinds(spaces: Spaces) -> tuple[str, ...]:

@@ -252,6 +252,12 @@ def test_what_is_enough_against_a_presets_opponent_is_nobody_elses_goal(settle, 
     assert (run.stop_value, run.max_env_steps) == (goal, 100)
 
 
+@pytest.mark.parametrize("table", ["run", "env"])
+def test_a_table_that_is_none_is_refused_where_there_is_a_preset(settle, table):
+    with pytest.raises(ConfigError, match=rf"{table} = 3: expected a table"):
+        settle("toy/Game-v0", overrides=[f"{table}=3"])
+
+
 def test_a_preset_that_extends_nothing_there_is_says_so(settle):
     with pytest.raises(
         PluginError,
