@@ -42,7 +42,8 @@ class Model(Protocol):
     """An nn.Module that imagines: the part of it that search and losses call.
 
     In eval mode what it answers follows from its tensors, weights and arguments alone, so that a
-    search may record a call and replay it.
+    search may record a call and replay it. Weights change in place; no other Parameter takes the
+    place of one.
     """
 
     value_support: Support

@@ -166,7 +166,8 @@ def lz_collected(run: Any, stats: Mapping[str, Any]) -> None:
             return_mean, return_min, return_max (rewards unclipped), length_mean, and means of
             what the policy tells of its decisions. Where an iteration counts segments, also
             segments; then no episode may have ended in it, and these four are None. Where players
-            may resign, also resigned and resign_wrong, shares of games; the latter may be None.
+            may resign and games ended, also resigned and resign_wrong, shares of them; the latter
+            may be None.
     """
 
 
