@@ -68,6 +68,22 @@ def summary(seconds: list[float]) -> dict[str, float]:
     }
 
 
+def jax_and_mctx() -> tuple[Any, Any, Any]:
+    """Import jax, jax.numpy and mctx, for one thread; SystemExit if they are not installed."""
+    one_thread = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["XLA_FLAGS"] = f"{one_thread} {os.environ.get('XLA_FLAGS', '')}"
+    try:
+        import jax  # late: it reads XLA_FLAGS, and few benchmarks need it
+        import jax.numpy as jnp
+        import mctx
+    except ModuleNotFoundError as err:
+        raise SystemExit(
+            f"{err.name} is not installed; expected the extra that brings mctx. Install it with "
+            'pip install -e . -e "plugins/lz_ctree[oracle]".'
+        ) from err
+    return jax, jnp, mctx
+
+
 def report(benchmark: str, settings: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
     """Print one JSON object."""
     print(

@@ -18,12 +18,8 @@ import argparse
 import os
 import time
 
-if __name__ == "__main__":  # before XLA counts the processors and takes the GPU's memory
+if __name__ == "__main__":  # before XLA takes the GPU's memory
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    os.environ["XLA_FLAGS"] = (
-        "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1 "
-        + os.environ.get("XLA_FLAGS", "")
-    )
 
 import harness
 import numpy as np
@@ -36,15 +32,7 @@ from lzcore.base.treespec import TreeSpec
 from lzcore.nn.support import EPSILON, CategoricalSupport
 from lzcore.search import Inference, LearnedDynamics, make_tree, search
 
-try:
-    import jax
-    import jax.numpy as jnp
-    import mctx
-except ModuleNotFoundError as err:
-    raise SystemExit(
-        f"{err.name} is not installed; expected the extra that brings mctx. Install it with "
-        'pip install -e . -e "plugins/lz_ctree[oracle]".'
-    ) from err
+jax, jnp, mctx = harness.jax_and_mctx()
 
 DISCOUNT, BINS, WIDTH, MAPS = 0.997, 601, 128, 64
 SHAPES = {"mlp": (WIDTH,), "conv": (MAPS, 8, 8)}

@@ -23,10 +23,6 @@ from typing import NamedTuple
 
 if __name__ == "__main__":  # before XLA counts the processors
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    os.environ["XLA_FLAGS"] = (
-        "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1 "
-        + os.environ.get("XLA_FLAGS", "")
-    )
 
 import harness
 import numpy as np
@@ -35,15 +31,7 @@ from lzcore.base.tree import Evaluation
 from lzcore.base.treespec import TreeSpec
 from lzcore.registry import get_registry
 
-try:
-    import jax
-    import jax.numpy as jnp
-    import mctx
-except ModuleNotFoundError as err:
-    raise SystemExit(
-        f"{err.name} is not installed; expected the extra that brings mctx. Install it with "
-        'pip install -e . -e "plugins/lz_ctree[oracle]".'
-    ) from err
+jax, jnp, mctx = harness.jax_and_mctx()
 
 LATENT = 16  # L
 STATES = 500  # X

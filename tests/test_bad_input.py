@@ -122,6 +122,13 @@ ASKED = {
     "run --policy alphazero -o env.bot=mtcs": r"the opponent 'mtcs'\. .*Did you mean 'mcts'\?",
     "run --policy alphazero -o run.opponent=mtcs": r"the opponent 'mtcs'\. .*Did you mean 'mcts'",
     "run --policy alphazero -o mcts.max_movs=3": r"Did you mean 'mcts\.max_moves'\?",
+    "run --policy alphazero -o resign_below=0.5": r'a number, at least -1 and below 0, or "none"\.',
+    "run --policy alphazero -o resign_below=-0.9 -o env.bot=random": (
+        r"nobody can in open_spiel/tic_tac_toe: it has a bot \(env\.bot\) on the other side\. "
+        r"Expected a game for two in self-play, or a policy .* not to resign\."
+    ),
+    f"{M} -o tree_threads=0": r"tree_threads = 0: expected an integer, at least 1\. \[-o\]",
+    f"{M} -o record_network=maybe": r'record_network = "maybe": expected true or false\. \[-o\]',
     "play nowhere": r"nowhere is no run directory: there is no config\.toml in it\. Give the",
     "eval nowhere": r"nowhere is no run directory: there is no config\.toml in it\. Give the",
     "watch nowhere --gif a.gif": "nowhere is no run directory",

@@ -123,7 +123,8 @@ def _require_two(env: Env, name: str) -> None:
     bot = isinstance(env, GameEnv) and env.simulator.spaces.players == 2
     why = "has a bot (env.bot) on the other side" if bot else "is no game for two with known rules"
     raise ConfigError(
-        f'resign_below is set, but nobody can resign in {name}: it {why}. Set it to "none".'
+        f"The policy resigns games, but nobody can in {name}: it {why}. Expected a game for two in "
+        "self-play, or a policy that is set not to resign."
     )
 
 

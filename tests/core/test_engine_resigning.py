@@ -246,10 +246,10 @@ def test_a_game_against_a_bot_and_what_is_no_game_for_two_are_refused(
     def parts(env, *overrides):
         return assemble(plan_run("scripted", env, out=tmp_path / "run", overrides=overrides))
 
-    bot = "resign_below is set, but nobody can resign in toys/x: it has a bot (env.bot) on the "
+    bot = "resigns games, but nobody can in toys/x: it has a bot (env.bot) on the other side. Exp"
     with pytest.raises(ConfigError, match=re.escape(bot)):
         parts("toys/x", "env.bot=random")
-    alone = 'in engine_fakes:Walk: it is no game for two with known rules. Set it to "none".'
+    alone = "can in engine_fakes:Walk: it is no game for two with known rules. Expected a game for"
     with pytest.raises(ConfigError, match=re.escape(alone)):
         parts("engine_fakes:Walk")
     assert isinstance(parts("toys/x").env, ToyEnv)
